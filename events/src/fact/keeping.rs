@@ -1,0 +1,185 @@
+//! Facts of backups: due, captured, verified, proved, pruned.
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::{JobId, Name, Timestamp};
+
+/// What a backup job is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupTask {
+    /// Copy, verify, prove, prune.
+    Run,
+    /// Verify and prove the newest copy again.
+    Prove,
+    /// A task that a newer version wrote.
+    #[serde(other)]
+    Other,
+}
+
+/// A backup's next due time was set: first seen, schedule changed, or clock jumped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupScheduled {
+    /// Which backup.
+    pub backup: Name,
+    /// The schedule, as written.
+    pub schedule: String,
+    /// When it is due next; absent when never.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<Timestamp>,
+}
+
+/// A schedule came due, or a person asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupDue {
+    /// Which backup.
+    pub backup: Name,
+    /// What to do.
+    pub task: BackupTask,
+    /// The time it was meant for.
+    pub intended: Timestamp,
+    /// The job that does it.
+    pub job: JobId,
+    /// When the schedule comes due next; absent when never, and when a person asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<Timestamp>,
+    /// Who asked; absent when it was the schedule.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asked_by: Option<String>,
+}
+
+/// Due times went by while nobody was there; only the newest is made up for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupMissed {
+    /// Which backup.
+    pub backup: Name,
+    /// How many times.
+    pub times: u32,
+    /// The first of them.
+    pub first: Timestamp,
+    /// The last of them.
+    pub last: Timestamp,
+}
+
+/// A person asked for a backup or a proof now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRequested {
+    /// Which backup.
+    pub backup: Name,
+    /// What to do.
+    pub task: BackupTask,
+    /// Who asked.
+    pub by: String,
+}
+
+/// A copy was made and stored; nothing is known yet about its worth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupCaptured {
+    /// Which backup.
+    pub backup: Name,
+    /// The job that did it.
+    pub job: JobId,
+    /// Repository it lies in.
+    pub repository: Name,
+    /// Its id in the repository.
+    pub snapshot: String,
+    /// The time it was meant for.
+    pub intended: Timestamp,
+    /// Bytes read from the source.
+    pub bytes: u64,
+    /// Bytes added to the repository.
+    pub added_bytes: u64,
+    /// Files in it.
+    pub files: u64,
+    /// SHA-256 over the sorted list of path and digest of each file, hexadecimal.
+    pub digest: String,
+    /// Files that changed while they were read.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub torn: Vec<String>,
+    /// How long it took.
+    pub took: SignedDuration,
+}
+
+/// Every byte of a copy was read back from the repository and was right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupVerified {
+    /// Which backup.
+    pub backup: Name,
+    /// The job that did it.
+    pub job: JobId,
+    /// The copy.
+    pub snapshot: String,
+    /// Bytes read back.
+    pub bytes: u64,
+    /// How long it took.
+    pub took: SignedDuration,
+}
+
+/// A copy was restored into a scratch place and compared with what was read at the source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupProved {
+    /// Which backup.
+    pub backup: Name,
+    /// The job that did it.
+    pub job: JobId,
+    /// The copy.
+    pub snapshot: String,
+    /// Bytes restored.
+    pub bytes: u64,
+    /// Files compared.
+    pub files: u64,
+    /// What was checked beside the digests: `integrity_check`, row counts.
+    pub checks: Vec<String>,
+    /// How long it took: what a real restore would take at least.
+    pub took: SignedDuration,
+}
+
+/// Steps of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupStage {
+    /// Opening the repository.
+    Open,
+    /// Reading the source and storing it.
+    Capture,
+    /// Reading it back.
+    Verify,
+    /// Restoring and comparing.
+    Prove,
+    /// Removing what retention drops.
+    Prune,
+    /// A step that a newer version wrote.
+    #[serde(other)]
+    Other,
+}
+
+/// A step of a backup failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupFailed {
+    /// Which backup.
+    pub backup: Name,
+    /// The job that found it.
+    pub job: JobId,
+    /// At which step.
+    pub stage: BackupStage,
+    /// The reason, from a closed list: `credentials`, `corrupt`, `staging_full`, `source_corrupt`, …
+    pub reason: Name,
+    /// The reason in words, without secrets.
+    pub detail: String,
+    /// The copy it is about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub snapshot: Option<String>,
+}
+
+/// Copies were removed by retention.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotsPruned {
+    /// Which backup.
+    pub backup: Name,
+    /// The removed copies.
+    pub snapshots: Vec<String>,
+    /// Why nothing, or not all, was removed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held_back: Option<String>,
+}

@@ -1,0 +1,336 @@
+//! Rows of alerting: phases, incidents, silences, messages.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Row, Views};
+use crate::{
+    About, AlertPhase, Change, Ending, Fact, IncidentId, JobId, Name, Phase, Reading, Recorded, RuleTerms, ServiceId,
+    SilenceId, SilenceScope, Stamp, Timestamp, Watched,
+};
+
+/// Where a rule stands that is not inactive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulePhase {
+    /// The phase.
+    pub phase: Phase,
+    /// When it began.
+    pub began: Stamp,
+    /// Watched nanoseconds held before `since`.
+    pub base: i64,
+    /// Since when held time runs on; absent while the condition is unknown.
+    pub since: Option<Watched>,
+    /// The open incident.
+    pub incident: Option<IncidentId>,
+    /// Digest of the rule that decided.
+    pub rule_digest: String,
+}
+
+impl Row for RulePhase {
+    const SHAPE: u32 = 1;
+}
+
+impl RulePhase {
+    /// Watched nanoseconds held so far.
+    #[must_use]
+    pub fn held(&self, watched: Watched) -> i64 {
+        let running = self.since.map_or(0, |since| watched.0.saturating_sub(since.0));
+        self.base.saturating_add(running)
+    }
+}
+
+/// Who took an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Stamp,
+    /// What they said.
+    pub note: Option<String>,
+}
+
+/// One stretch of a rule being in breach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its id.
+    pub id: IncidentId,
+    /// Its rule.
+    pub rule: Name,
+    /// The service the rule is about.
+    pub service: Option<ServiceId>,
+    /// What outlives the rule.
+    pub terms: RuleTerms,
+    /// When the breach began.
+    pub breach_began: Timestamp,
+    /// When it fired.
+    pub fired: Stamp,
+    /// When it was resolved, and by what.
+    pub resolved: Option<Stamp>,
+    /// True when the rule was removed, so that nobody knows whether the breach is over.
+    pub rule_removed: bool,
+    /// Values of the condition's leaves when it fired.
+    pub readings: Vec<Reading>,
+    /// The same when it resolved.
+    pub last_readings: Vec<Reading>,
+    /// What changed just before.
+    pub changes: Vec<Change>,
+    /// Who took it.
+    pub ack: Option<Ack>,
+    /// True when somebody was told that it fires.
+    pub told: bool,
+    /// Reminders sent.
+    pub reminders: u32,
+    /// When somebody was last told.
+    pub last_told: Stamp,
+    /// Messages queued and not yet at their end.
+    pub messages_open: u32,
+    /// What actions did about it, each in one sentence.
+    pub actions: Vec<String>,
+}
+
+impl Row for Incident {
+    const SHAPE: u32 = 1;
+}
+
+/// A silence that is set and not ended; it may lie ahead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// Its id.
+    pub id: SilenceId,
+    /// What it covers.
+    pub scope: SilenceScope,
+    /// From when, by the wall clock.
+    pub from: Timestamp,
+    /// Until when, by the wall clock.
+    pub until: Timestamp,
+    /// Who set it.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl Row for Silence {
+    const SHAPE: u32 = 1;
+}
+
+impl SilenceScope {
+    /// Whether it covers a rule about a service.
+    #[must_use]
+    pub fn covers(&self, rule: &Name, service: Option<&ServiceId>) -> bool {
+        self.rule.as_ref().is_none_or(|wanted| wanted == rule)
+            && self.service.as_ref().is_none_or(|wanted| Some(wanted) == service)
+    }
+}
+
+/// Where a message stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Waiting for its first attempt.
+    Queued,
+    /// Begun.
+    Started,
+    /// Another message says it.
+    Covered {
+        /// Which.
+        by: JobId,
+    },
+    /// Delivered.
+    Delivered,
+    /// Given up.
+    GivenUp {
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// A message on its way to a destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// To whom.
+    pub destination: Name,
+    /// What about.
+    pub about: About,
+    /// When it was queued.
+    pub queued: Stamp,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Why the last attempt failed.
+    pub failure: Option<String>,
+    /// What the receiver answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer: Option<String>,
+}
+
+impl Row for Delivery {
+    const SHAPE: u32 = 1;
+}
+
+impl Views {
+    /// True when a silence that has begun and not run out by the last tick covers the rule.
+    #[must_use]
+    pub fn silenced(&self, rule: &Name, service: Option<&ServiceId>) -> Option<&Silence> {
+        let now = self.now.moment.wall;
+        let covers =
+            |silence: &&Silence| silence.from <= now && now < silence.until && silence.scope.covers(rule, service);
+        self.silences.iter().map(|(_, silence)| silence).find(covers)
+    }
+
+    pub(super) fn apply_telling(&mut self, fact: &Recorded) {
+        let stamp = fact.stamp();
+        match fact.fact() {
+            Fact::AlertPhase(phase) => self.apply_phase(fact, phase),
+            Fact::IncidentAcked(acked) => {
+                let ack = Ack {
+                    by: acked.by.clone(),
+                    at: stamp,
+                    note: acked.note.clone(),
+                };
+                self.incidents
+                    .edit(&acked.incident.to_string(), |row| row.ack = Some(ack));
+            }
+            Fact::SilenceSet(set) => {
+                let row = Silence {
+                    id: set.silence,
+                    scope: set.scope.clone(),
+                    from: set.from,
+                    until: set.until,
+                    by: set.by.clone(),
+                    reason: set.reason.clone(),
+                };
+                self.silences.put(&set.silence.to_string(), row);
+            }
+            Fact::SilenceEnded(ended) => self.silences.close(&ended.silence.to_string()),
+            Fact::Notified(notified) => {
+                let row = Delivery {
+                    destination: notified.destination.clone(),
+                    about: notified.about.clone(),
+                    queued: stamp,
+                    state: DeliveryState::Queued,
+                    failure: None,
+                    answer: None,
+                };
+                self.deliveries.put(&notified.job.to_string(), row);
+                self.edit_told(&notified.about, |row| {
+                    row.messages_open = row.messages_open.saturating_add(1);
+                    row.last_told = stamp;
+                    match notified.about {
+                        About::Firing { .. } => row.told = true,
+                        About::Reminder { reminder, .. } => {
+                            row.reminders = row.reminders.max(reminder.saturating_add(1))
+                        }
+                        _ => {}
+                    }
+                });
+            }
+            Fact::JobStarted(started) => {
+                self.deliveries
+                    .edit(&started.job.to_string(), |row| row.state = DeliveryState::Started);
+                for covered in &started.covers {
+                    self.deliveries.edit(&covered.to_string(), |row| {
+                        row.state = DeliveryState::Covered { by: started.job }
+                    });
+                }
+            }
+            Fact::JobFailed(failed) => {
+                self.deliveries
+                    .edit(&failed.job.to_string(), |row| row.failure = Some(failed.why.clone()));
+            }
+            Fact::JobDone(done) => {
+                self.deliveries
+                    .edit(&done.job.to_string(), |row| row.answer = Some(done.answer.clone()));
+                self.end_delivery(done.job, DeliveryState::Delivered);
+            }
+            Fact::JobEnded(ended) => self.end_delivery(ended.job, DeliveryState::GivenUp { ending: ended.ending }),
+            _ => {}
+        }
+    }
+
+    fn apply_phase(&mut self, fact: &Recorded, phase: &AlertPhase) {
+        let stamp = fact.stamp();
+        let rule = phase.rule.as_str();
+        if phase.to == Phase::Inactive {
+            self.phases.close(rule);
+        } else {
+            let began = self
+                .phases
+                .get(rule)
+                .filter(|row| row.phase == phase.to)
+                .map_or(stamp, |row| row.began);
+            let row = RulePhase {
+                phase: phase.to,
+                began,
+                base: phase.base,
+                since: phase.since,
+                incident: phase.incident,
+                rule_digest: phase.rule_digest.clone(),
+            };
+            self.phases.put(rule, row);
+        }
+        let Some(id) = phase.incident else { return };
+        if phase.opens() {
+            let row = Incident {
+                id,
+                rule: phase.rule.clone(),
+                service: fact.envelope.service.clone(),
+                terms: phase.terms.clone().unwrap_or_default(),
+                breach_began: phase.breach_began.unwrap_or(stamp.wall),
+                fired: stamp,
+                resolved: None,
+                rule_removed: false,
+                readings: phase.readings.clone(),
+                last_readings: Vec::new(),
+                changes: phase.changes.clone(),
+                ack: None,
+                told: false,
+                reminders: 0,
+                last_told: stamp,
+                messages_open: 0,
+                actions: Vec::new(),
+            };
+            self.incidents.put(&id.to_string(), row);
+        } else if phase.resolves() {
+            self.incidents.edit(&id.to_string(), |row| {
+                row.resolved = Some(stamp);
+                row.rule_removed = phase.why == crate::PhaseCause::RuleRemoved;
+                row.last_readings.clone_from(&phase.readings);
+            });
+        }
+    }
+
+    fn edit_told(&mut self, about: &About, change: impl FnOnce(&mut Incident)) {
+        if let Some(incident) = about.incident() {
+            self.incidents.edit(&incident.to_string(), change);
+        }
+    }
+
+    fn end_delivery(&mut self, job: JobId, state: DeliveryState) {
+        let key = job.to_string();
+        let Some(row) = self.deliveries.get(&key) else { return };
+        let about = row.about.clone();
+        self.deliveries.edit(&key, |row| row.state = state);
+        self.deliveries.close(&key);
+        self.edit_told(&about, |row| row.messages_open = row.messages_open.saturating_sub(1));
+    }
+
+    /// Closes incidents that are resolved and of which every message came to its end. At a tick, not at the last
+    /// message: the resolving fact itself queues one.
+    pub(super) fn close_told(&mut self) {
+        let told = |row: &Incident| row.resolved.is_some() && row.messages_open == 0;
+        let ended: Vec<String> = self
+            .incidents
+            .iter()
+            .filter(|(_, row)| told(row))
+            .map(|(key, _)| key.to_owned())
+            .collect();
+        for key in ended {
+            self.incidents.close(&key);
+        }
+    }
+
+    /// Notes at the incident what an action did about it.
+    pub(super) fn note_action(&mut self, incident: IncidentId, sentence: &str) {
+        self.incidents
+            .edit(&incident.to_string(), |row| row.actions.push(sentence.to_owned()));
+    }
+}
