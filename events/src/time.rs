@@ -178,3 +178,9 @@ impl Moment {
         (drift.abs() > CLOCK_JUMP_MIN).then_some(drift)
     }
 }
+
+/// Reads the machine's clocks; the daemon has the real one, tests move theirs.
+pub trait Clocks: Send + Sync {
+    /// The clocks now.
+    fn now(&self) -> Clock;
+}
