@@ -248,6 +248,9 @@ pub enum About {
         /// The incident it belongs to, for threading.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         incident: Option<IncidentId>,
+        /// What kind of notice it is, so that two about the same thing can be told in one: `network`, `delivery/me`.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        topic: Option<Name>,
     },
     /// A person asked for a test message.
     Test {

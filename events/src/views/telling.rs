@@ -23,6 +23,9 @@ pub struct RulePhase {
     pub incident: Option<IncidentId>,
     /// Digest of the rule that decided.
     pub rule_digest: String,
+    /// When held time stopped, while it stands: the condition is unknown since then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stopped: Option<Stamp>,
 }
 
 impl Row for RulePhase {
@@ -78,6 +81,9 @@ pub struct Incident {
     pub ack: Option<Ack>,
     /// True when somebody was told that it fires.
     pub told: bool,
+    /// Who was told that it fires: they are told its end.
+    #[serde(default)]
+    pub told_to: Vec<Name>,
     /// Reminders sent.
     pub reminders: u32,
     /// When somebody was last told.
@@ -166,6 +172,14 @@ impl Row for Delivery {
     const SHAPE: u32 = 1;
 }
 
+impl Delivery {
+    /// True when it came to its end, well or not.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, DeliveryState::Delivered | DeliveryState::GivenUp { .. })
+    }
+}
+
 impl Views {
     /// True when a silence that has begun and not run out by the last tick covers the rule.
     #[must_use]
@@ -215,7 +229,10 @@ impl Views {
                     row.messages_open = row.messages_open.saturating_add(1);
                     row.last_told = stamp;
                     match notified.about {
-                        About::Firing { .. } => row.told = true,
+                        About::Firing { .. } => {
+                            row.told = true;
+                            row.told_to.push(notified.destination.clone());
+                        }
                         About::Reminder { reminder, .. } => {
                             row.reminders = row.reminders.max(reminder.saturating_add(1))
                         }
@@ -252,11 +269,9 @@ impl Views {
         if phase.to == Phase::Inactive {
             self.phases.close(rule);
         } else {
-            let began = self
-                .phases
-                .get(rule)
-                .filter(|row| row.phase == phase.to)
-                .map_or(stamp, |row| row.began);
+            let before = self.phases.get(rule).filter(|row| row.phase == phase.to);
+            let began = before.map_or(stamp, |row| row.began);
+            let stopped = before.and_then(|row| row.stopped).unwrap_or(stamp);
             let row = RulePhase {
                 phase: phase.to,
                 began,
@@ -264,6 +279,7 @@ impl Views {
                 since: phase.since,
                 incident: phase.incident,
                 rule_digest: phase.rule_digest.clone(),
+                stopped: phase.since.is_none().then_some(stopped),
             };
             self.phases.put(rule, row);
         }
@@ -283,6 +299,7 @@ impl Views {
                 changes: phase.changes.clone(),
                 ack: None,
                 told: false,
+                told_to: Vec::new(),
                 reminders: 0,
                 last_told: stamp,
                 messages_open: 0,
@@ -306,16 +323,26 @@ impl Views {
 
     fn end_delivery(&mut self, job: JobId, state: DeliveryState) {
         let key = job.to_string();
-        let Some(row) = self.deliveries.get(&key) else { return };
+        let Some(row) = self.deliveries.get(&key).filter(|row| !row.is_over()) else {
+            return;
+        };
         let about = row.about.clone();
         self.deliveries.edit(&key, |row| row.state = state);
-        self.deliveries.close(&key);
         self.edit_told(&about, |row| row.messages_open = row.messages_open.saturating_sub(1));
     }
 
-    /// Closes incidents that are resolved and of which every message came to its end. At a tick, not at the last
-    /// message: the resolving fact itself queues one.
+    /// Closes messages that came to their end, and incidents that are resolved and of which every message did. At a
+    /// tick: who reacts to the end of a message sees what it was about, and the resolving fact itself queues one.
     pub(super) fn close_told(&mut self) {
+        let delivered: Vec<String> = self
+            .deliveries
+            .iter()
+            .filter(|(_, row)| row.is_over())
+            .map(|(key, _)| key.to_owned())
+            .collect();
+        for key in delivered {
+            self.deliveries.close(&key);
+        }
         let told = |row: &Incident| row.resolved.is_some() && row.messages_open == 0;
         let ended: Vec<String> = self
             .incidents
