@@ -1,1 +1,22 @@
+//! How we reach out: one HTTP client, one resolver, one network policy, one set of trusted roots, and a deadline around
+//! everything. Whoever talks to the world takes a [`Context`]; nobody makes a client or resolves a name by itself.
 
+mod connect;
+mod context;
+mod deadline;
+mod finding;
+mod policy;
+mod resolver;
+mod target;
+mod tls;
+
+pub use self::{
+    connect::{ConnectError, Connected},
+    context::{Context, ContextError, ContextOptions},
+    deadline::{TimedOut, within},
+    finding::{Finding, FindingState},
+    policy::{AddressKind, Forbidden, Policy},
+    resolver::{ResolveError, Resolver},
+    target::{is_private_address, is_private_target},
+    tls::{Tls, TlsError},
+};
