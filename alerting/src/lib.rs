@@ -1,0 +1,3 @@
+//! When the daemon speaks, and how: rules, incidents and messages.
+
+pub mod language;
