@@ -63,7 +63,8 @@ pub struct Bin {
 }
 
 impl Bin {
-    fn merge(&mut self, other: &Self) {
+    /// Adds the counts of another bin.
+    pub fn merge(&mut self, other: &Self) {
         self.records = self.records.saturating_add(other.records);
         self.n = self.n.saturating_add(other.n);
         self.bad = self.bad.saturating_add(other.bad);
