@@ -1,0 +1,1 @@
+//! The stories: the daemon against real servers, from what happens to what a person learns of it.
