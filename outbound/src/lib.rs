@@ -1,6 +1,7 @@
 //! How we reach out: one HTTP client, one resolver, one network policy, one set of trusted roots, and a deadline around
 //! everything. Whoever talks to the world takes a [`Context`]; nobody makes a client or resolves a name by itself.
 
+pub mod child;
 mod connect;
 mod context;
 mod deadline;
@@ -12,7 +13,7 @@ mod tls;
 
 pub use self::{
     connect::{ConnectError, Connected},
-    context::{Context, ContextError, ContextOptions},
+    context::{Context, ContextError, ContextOptions, USER_AGENT},
     deadline::{TimedOut, within},
     finding::{Finding, FindingState},
     policy::{AddressKind, Forbidden, Policy},
