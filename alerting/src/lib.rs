@@ -1,3 +1,24 @@
 //! When the daemon speaks, and how: rules, incidents and messages.
 
+mod house;
 pub mod language;
+mod message;
+mod notifier;
+mod paging;
+mod phase;
+mod reactor;
+mod rules;
+mod settings;
+mod windows;
+mod words;
+
+pub use self::{
+    house::{paging, reactors},
+    message::{Body, DIGEST_OVER, IncidentBody, Kind, MessageComposer, TEXT_MAX, TITLE_MAX},
+    notifier::{Destinations, MESSAGE_EXPIRES, Notifier, queue_of},
+    paging::Paging,
+    phase::{Hold, Seen, State, step},
+    reactor::AlertingReactor,
+    rules::{Rule, Rules, Surroundings, WatchedProbe, implied_name},
+    settings::{AlertSettings, CLEAR_FOR_DEFAULT, FOR_DEFAULT, NoData, SeveritySetting},
+};

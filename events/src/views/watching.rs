@@ -43,6 +43,9 @@ pub struct Now {
     /// Since when.
     #[serde(default)]
     pub network_since: Stamp,
+    /// When it last went away.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub network_lost: Option<Stamp>,
     /// Last clock jump.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub jumped: Option<Stamp>,
@@ -182,6 +185,9 @@ impl Views {
             Fact::NetworkChanged(network) => {
                 self.now.network = network.to;
                 self.now.network_since = stamp;
+                if network.to == Network::Offline {
+                    self.now.network_lost = Some(stamp);
+                }
             }
             Fact::ReactorFailed(_) => self.now.reactors_failed = self.now.reactors_failed.saturating_add(1),
             Fact::ProbeChanged(changed) => {
