@@ -1,9 +1,7 @@
 //! The rules of the house that no lint can check: who may know whom, what is pure, how long a file may be, what must be current.
 #![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a tidy test fails by panicking, and its helpers stand outside of test functions"
 )]
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use toml::{Table, Value as Toml};
 
+use crate::certificate::Certificate;
 use crate::http::{self, Message, Request};
 use crate::{Process, ports, tools, wait};
 
@@ -76,6 +77,12 @@ impl Setup {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Trusts the authority of a test's certificate, and no other.
+    #[must_use]
+    pub fn trust(self, certificate: &Certificate) -> Self {
+        self.env("SSL_CERT_FILE", &certificate.authority.display().to_string())
     }
 
     /// Something to be done to the command at each start of the daemon, such as [`crate::faketime::Clock::apply`].
@@ -223,6 +230,24 @@ impl Daemon {
             };
             answer.ok().filter(|answer| answer.status() == 200).map(drop)
         });
+    }
+
+    /// Polls `look` with the output of a command in JSON, until it gives a value.
+    pub fn wait_for_json<T>(
+        &self,
+        arguments: &[&str],
+        limit: Duration,
+        mut look: impl FnMut(&Value) -> Option<T>,
+    ) -> T {
+        let what = format!("{arguments:?} to say what it should");
+        let mut last = String::new();
+        let found = wait::try_until(limit, || {
+            let said = self.cli(&[arguments, &["--json"]].concat());
+            let value = serde_json::from_str::<Value>(&said.out).ok();
+            last = format!("{}{}", said.out, said.err);
+            value.as_ref().and_then(&mut look)
+        });
+        found.unwrap_or_else(|| panic!("waited {limit:?} in vain for {what}; last it said:\n{last}"))
     }
 
     /// SIGTERM; waits for its end and gives how it ended.

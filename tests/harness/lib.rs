@@ -15,6 +15,7 @@
 
 pub mod certificate;
 pub mod daemon;
+pub mod disk;
 pub mod faketime;
 pub mod http;
 pub mod netns;

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::disk::Disk;
 use crate::http;
 use crate::netns::{Link, Namespace};
 use crate::nginx::Nginx;
@@ -206,6 +207,19 @@ fn a_cable_between_two_hosts_can_be_pulled() {
     assert!(!reach(link.far_address));
     link.mend();
     crate::until("the cable", SOON, || reach(link.far_address).then_some(()));
+}
+
+#[test]
+fn a_disk_is_full_and_empty_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::mount(&folder.path().join("disk"), 2);
+    let write = || std::fs::write(disk.folder.join("file"), [1; 4096]);
+    disk.fill();
+    assert_eq!(write().unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    disk.resize(3);
+    write().unwrap();
+    disk.empty();
+    write().unwrap();
 }
 
 #[test]
