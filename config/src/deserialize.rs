@@ -43,7 +43,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-impl<'de> IntoDeserializer<'de, Fault> for Reader<'_> {
+impl IntoDeserializer<'_, Fault> for Reader<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -81,6 +81,7 @@ impl<'de> de::Deserializer<'de> for Reader<'_> {
             }),
             Value::Table(entries) => visitor.visit_map(Entries::new(entries, false)),
             Value::Guess(attempt) => guess(*attempt, visitor),
+            Value::Gone => visitor.visit_unit(),
         }
     }
 
@@ -208,16 +209,16 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
     type Error = Fault;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
-        let Some((index, node)) = self.items.next() else {
+        let mut left = self
+            .items
+            .by_ref()
+            .filter(|(_, node)| !matches!(node.value, Value::Gone));
+        let Some((index, node)) = left.next() else {
             return Ok(None);
         };
         seed.deserialize(Reader::new(node))
             .map(Some)
             .map_err(|fault| fault.inside(Step::Index(index)))
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.items.len())
     }
 }
 
@@ -276,7 +277,7 @@ struct KeyReader<'t> {
     entry: &'t Entry,
 }
 
-impl<'t, 'de> IntoDeserializer<'de, Fault> for KeyReader<'t> {
+impl<'t> IntoDeserializer<'_, Fault> for KeyReader<'t> {
     type Deserializer = KeyReader<'t>;
 
     fn into_deserializer(self) -> KeyReader<'t> {

@@ -1,7 +1,9 @@
 //! Reading a file into a type, with every mistake at once.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -19,7 +21,7 @@ const SIZE_MAX: usize = 1024 * 1024;
 const ROUNDS_MAX: usize = 1000;
 
 /// A configuration text and the path that messages show.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Source {
     /// The path shown in messages.
     pub path: PathBuf,
@@ -55,6 +57,13 @@ pub enum SourceError {
     },
 }
 
+impl fmt::Debug for Source {
+    /// Without the text: it may hold what should have been a secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Source({}, {} bytes)", self.path.display(), self.text.len())
+    }
+}
+
 impl Source {
     /// A text that comes from no file; `name` stands where messages show a path.
     pub fn new(name: impl Into<PathBuf>, text: impl Into<String>) -> Self {
@@ -86,7 +95,7 @@ impl Source {
                 .as_bytes()
                 .get(..error.utf8_error().valid_up_to())
                 .unwrap_or_default();
-            let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = good.split(|byte| *byte == b'\n').count();
             SourceError::NotText {
                 path: path.to_owned(),
                 line,
@@ -154,6 +163,10 @@ pub fn load_partial<T: DeserializeOwned>(source: &Source) -> (Option<T>, Vec<Mis
     (value.filter(|_| !parsed.lost_sections), repair.into_mistakes())
 }
 
+fn touch(left: &Range<usize>, right: &Range<usize>) -> bool {
+    left.start <= right.end && right.start <= left.end
+}
+
 /// The tree under repair, and what was found wrong with it.
 struct Repair {
     root: Node,
@@ -182,9 +195,14 @@ impl Repair {
             self.note_missing(&path, field);
             return self.fill(&path, field) || self.cut(&what, &path, is_at_key);
         }
-        if !self.is_echo(&what, &path) {
+        let mistake = wording::mistake(&what, &path, is_at_key, &self.root);
+        if let Some(hidden) = &mistake.hidden {
+            // What was said about the syntax of a secret's value might show it.
             self.mistakes
-                .push(wording::mistake(&what, &path, is_at_key, &self.root));
+                .retain(|other| !other.span.as_ref().is_some_and(|span| touch(span, hidden)));
+        }
+        if mistake.hidden.is_some() || !self.is_echo(&what, &path) {
+            self.mistakes.push(mistake);
         }
         self.cut(&what, &path, is_at_key)
     }

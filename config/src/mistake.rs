@@ -58,8 +58,11 @@ impl Mistake {
 }
 
 /// All mistakes of one file, in the order of their places. At least one.
-#[derive(Clone, Debug)]
-pub struct Mistakes {
+#[derive(Clone)]
+pub struct Mistakes(Box<Told>);
+
+#[derive(Clone)]
+struct Told {
     path: String,
     mistakes: Vec<Mistake>,
     /// The text as it may be shown.
@@ -84,34 +87,34 @@ impl Mistakes {
         let shown = redact::Shown::new(&source.text, hidden);
         let path = render::printable(&source.path.display().to_string());
         let code = NamedSource::new(path.clone(), shown.text().to_owned());
-        Self {
+        Self(Box::new(Told {
             path,
             mistakes,
             shown,
             code,
-        }
+        }))
     }
 
     /// The mistakes, in the order of their places.
     pub fn mistakes(&self) -> &[Mistake] {
-        &self.mistakes
+        &self.0.mistakes
     }
 
     /// For each mistake `file:line:column` with what is wrong, the line, a caret under the place, and what to do.
     /// Secrets in the lines are hidden.
     pub fn render(&self, color: bool) -> String {
-        render::render(&self.path, &self.shown, &self.mistakes, color)
+        render::render(&self.0.path, &self.0.shown, &self.0.mistakes, color)
     }
 }
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", render::headline(&self.path, self.mistakes.len()))?;
-        for mistake in &self.mistakes {
+        write!(formatter, "{}", render::headline(&self.0.path, self.0.mistakes.len()))?;
+        for mistake in &self.0.mistakes {
             write!(
                 formatter,
                 "\n{}: {}",
-                render::place(&self.path, &self.shown, mistake),
+                render::place(&self.0.path, &self.0.shown, mistake),
                 render::printable(&mistake.message)
             )?;
             if let Some(help) = &mistake.help {
@@ -122,16 +125,23 @@ impl fmt::Display for Mistakes {
     }
 }
 
+impl fmt::Debug for Mistakes {
+    /// As displayed: the text itself may hold what should have been a secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
 impl std::error::Error for Mistakes {}
 
 impl Diagnostic for Mistakes {
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.code)
+        Some(&self.0.code)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        Some(Box::new(self.mistakes.iter().filter_map(|mistake| {
-            let span = self.shown.span(mistake.span.as_ref()?);
+        Some(Box::new(self.0.mistakes.iter().filter_map(|mistake| {
+            let span = self.0.shown.span(mistake.span.as_ref()?);
             Some(LabeledSpan::new(Some(mistake.message.clone()), span.start, span.len()))
         })))
     }

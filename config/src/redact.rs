@@ -36,7 +36,7 @@ pub fn redacted(source_text: &str) -> String {
 }
 
 /// A text with its secrets replaced, and how places in it correspond to places in the original.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Shown {
     original_lines: Vec<usize>,
     original: String,
@@ -173,7 +173,7 @@ impl Found {
                 }
             }
             Value::Array(items) => items.iter().for_each(|item| self.walk(item, key)),
-            Value::Boolean(_) | Value::Guess(_) => {}
+            Value::Boolean(_) | Value::Guess(_) | Value::Gone => {}
             plain => {
                 self.taken.push(node.span.clone());
                 if key.is_some_and(sounds_secret) {
@@ -211,7 +211,7 @@ impl Found {
         let mut start = 0;
         for line in text.split_inclusive('\n') {
             let content = line.trim_end_matches(['\n', '\r']);
-            if let Some(at) = secret_value(content) {
+            if let Some(at) = secret_value(content).or_else(|| value_without_equals(content)) {
                 self.changes
                     .push((start + at..start + content.len(), REDACTED.to_owned()));
             } else if let Cow::Owned(hidden) = without_user(content) {
@@ -233,6 +233,13 @@ fn secret_value(line: &str) -> Option<usize> {
         let is_plain = !value.is_empty() && !value.starts_with(['{', '[']);
         (sounds_secret(key) && is_plain).then_some(line.len() - value.len())
     })
+}
+
+/// `password hunter2`, `password: hunter2`.
+fn value_without_equals(line: &str) -> Option<usize> {
+    let (key, value) = line.trim_start().split_once([' ', '\t', ':'])?;
+    let value = value.trim_start_matches([' ', '\t', ':']);
+    (sounds_secret(key) && !value.is_empty() && !value.starts_with('=')).then_some(line.len() - value.len())
 }
 
 fn sounds_secret(key: &str) -> bool {

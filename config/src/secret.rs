@@ -203,7 +203,7 @@ impl fmt::Display for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Place::Env(name) => write!(formatter, "{{ env = {name:?} }}"),
-            Place::File(path) => write!(formatter, "{{ file = {path:?} }}"),
+            Place::File(path) => write!(formatter, "{{ file = {:?} }}", path.to_string_lossy()),
             Place::Credential(name) => write!(formatter, "{{ credential = {name:?} }}"),
         }
     }

@@ -10,6 +10,9 @@ use crate::mistake::{MISTAKES_MAX, Mistake};
 use crate::redact;
 use crate::tree::{Node, Value};
 
+/// How many complaints of the parser are looked at; several may be one mistake.
+const ERRORS_MAX: usize = 1000;
+
 /// What could be read, and what could not.
 pub(crate) struct Parsed {
     pub(crate) root: Node,
@@ -28,7 +31,7 @@ pub(crate) fn parse(text: &str) -> Parsed {
     let mut root = loop {
         let (root, mut errors) = Node::parse(&work.text);
         errors.sort_by_key(|error| span_of(error).start);
-        let is_blanked = errors.iter().any(|error| work.take(&root, error));
+        let is_blanked = errors.iter().any(|error| work.is_new(error) && work.take(&root, error));
         if !is_blanked || work.mistakes.len() >= MISTAKES_MAX {
             break root;
         }
@@ -50,6 +53,8 @@ struct Work<'t> {
     original: &'t str,
     text: String,
     mistakes: Vec<Mistake>,
+    /// Places that were looked at already.
+    seen: BTreeSet<usize>,
     /// Starts of the lines that were told off already: one mistake a line.
     lines: BTreeSet<usize>,
     blanked: Vec<usize>,
@@ -59,6 +64,11 @@ struct Work<'t> {
 }
 
 impl Work<'_> {
+    /// Whether an error is to be looked at: once each, and not without end.
+    fn is_new(&mut self, error: &toml::de::Error) -> bool {
+        self.seen.len() < ERRORS_MAX && self.mistakes.len() < MISTAKES_MAX && self.seen.insert(span_of(error).start)
+    }
+
     /// Notes an error. True when lines had to be blanked, so that the text is to be parsed again.
     fn take(&mut self, root: &Node, error: &toml::de::Error) -> bool {
         let span = span_of(error);
@@ -178,7 +188,7 @@ impl Work<'_> {
     }
 
     fn note(&mut self, line: usize, mistake: Mistake) {
-        if self.lines.insert(line) {
+        if self.mistakes.len() < MISTAKES_MAX && self.lines.insert(line) {
             self.mistakes.push(Mistake {
                 by_reader: true,
                 ..mistake
@@ -257,7 +267,7 @@ fn plain_value<'t>(root: &'t Node, span: &Range<usize>) -> Option<&'t Node> {
 
 fn twice(text: &str, root: &Node, span: &Range<usize>) -> Mistake {
     let key = text.get(span.clone()).unwrap_or_default();
-    let mut first: Option<usize> = None;
+    let mut first = header_before(text, span);
     root.visit(&mut |node| {
         // An inline table elsewhere may have a key of the same name.
         let is_elsewhere = text.get(node.span.clone()).is_some_and(|raw| raw.starts_with('{'))
@@ -280,6 +290,24 @@ fn twice(text: &str, root: &Node, span: &Range<usize>) -> Mistake {
         }
         None => mistake.help("leave out one of the two"),
     }
+}
+
+/// The first section header that reads the same as the one around a place.
+fn header_before(text: &str, span: &Range<usize>) -> Option<usize> {
+    let start = text.get(..span.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let header = |line: &str| {
+        let name = line.trim_start().strip_prefix('[')?.split(']').next()?;
+        Some(name.trim_start_matches('[').trim().to_owned())
+    };
+    let wanted = header(text.get(start..)?.lines().next()?)?;
+    let mut offset = 0;
+    for line in text.get(..start)?.split_inclusive('\n') {
+        if header(line).as_ref() == Some(&wanted) {
+            return Some(offset);
+        }
+        offset += line.len();
+    }
+    None
 }
 
 /// A mistake within a value that has an end all the same.

@@ -47,6 +47,8 @@ pub(crate) enum Value {
     Date(String),
     Array(Vec<Node>),
     Table(Vec<Entry>),
+    /// What was cut out of a list: the rest keep their numbers.
+    Gone,
     /// Stands for a value that is missing or was wrong; the number of guesses made before.
     Guess(usize),
 }
@@ -164,10 +166,12 @@ impl Node {
         };
         parent.lost.extend(meant.map(str::to_owned));
         match (&mut parent.value, last) {
-            (Value::Array(items), Step::Index(index)) if *index < items.len() => {
-                items.remove(*index);
+            (Value::Array(items), Step::Index(index)) => {
+                let Some(item) = items.get_mut(*index) else {
+                    return false;
+                };
                 parent.lost.push(index.to_string());
-                true
+                !matches!(std::mem::replace(&mut item.value, Value::Gone), Value::Gone)
             }
             (Value::Table(entries), step) => {
                 let Some(key) = step.key() else { return false };

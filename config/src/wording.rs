@@ -171,7 +171,7 @@ fn found(node: &Node, key: &str) -> String {
         Value::Date(date) => format!("the date {date}"),
         Value::Array(_) => "a list".to_owned(),
         Value::Table(_) => "a table".to_owned(),
-        Value::Guess(_) => "nothing".to_owned(),
+        Value::Guess(_) | Value::Gone => "nothing".to_owned(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! No text, however broken, makes the reader panic, hang, or say nothing.
 
+#![expect(clippy::string_slice, reason = "helpers of tests may panic")]
+
 use std::collections::BTreeMap;
 
 use config::{Located, Mistakes, Name, Secret, Source, Span, WebUrl, load, load_partial, redacted};

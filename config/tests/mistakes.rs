@@ -1,5 +1,7 @@
 //! What somebody is told who wrote a wrong configuration: every mistake at once, with line, caret and remedy.
 
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "helpers of tests may panic")]
+
 use std::collections::BTreeMap;
 
 use config::{
@@ -295,7 +297,7 @@ fn all_that_is_missing_in_a_table_is_one_mistake() {
     );
     assert_told(
         "[probe.shop]\ncheck.tcp = {}\n",
-        &[":2:7: `address` and `port` are missing in [probe.shop.check.tcp]"],
+        &[":2:13: `address` and `port` are missing in [probe.shop.check.tcp]"],
     );
     assert_told("store = {}", &[":1:9: `disk` is missing in [store]"]);
 }
@@ -386,17 +388,20 @@ fn a_secret_is_never_shown() {
         miette::GraphicalReportHandler::new()
             .render_report(&mut graphical, &mistakes)
             .unwrap();
-        let everything = format!("{}{mistakes}{mistakes:?}{graphical}", mistakes.render(true));
-        // The structures may hold the text, what is printed may not.
-        let printed = format!("{}{mistakes}{graphical}", mistakes.render(true));
+        let printed = format!(
+            "{}{mistakes}{mistakes:?}{graphical}{:?}",
+            mistakes.render(true),
+            source(text)
+        );
         assert!(!printed.contains("hunter2"), "{text}\n{printed}");
-        assert!(everything.len() > printed.len());
     }
 }
 
 #[test]
 fn no_more_than_a_hundred_are_told() {
-    let text: String = (0..500).map(|number| format!("unknown{number} = 1\n")).collect();
+    let text: String = (0..500)
+        .flat_map(|number| ["unknown".to_owned(), number.to_string(), " = 1\n".to_owned()])
+        .collect();
     let told = told(&text);
     assert_eq!(told.matches("unknown section or key").count(), 100);
     assert!(told.contains("watchkeep.toml: there may be more mistakes"));
