@@ -14,8 +14,12 @@ mod repository;
 mod restore;
 pub mod retention;
 mod run;
+mod schedule;
+mod settings;
 mod source;
 mod space;
+pub mod task;
+mod worker;
 
 pub use self::{
     digest::{Digest, NotADigest},
@@ -29,5 +33,11 @@ pub use self::{
     },
     restore::{Listed, Order, Restored, list, restore},
     run::{Cancel, Clock, Moved, Run, Traffic},
+    schedule::{Planned, QUEUE, ScheduleReactor},
+    settings::{
+        BackupSettings, BucketPlace, FolderPlace, FolderSource, JournalSource, KeepSettings, ProveSettings, RepositorySettings, SourceSettings,
+        SqliteSource,
+    },
     source::Source,
+    worker::{BackupWorker, Kept, ReadViews},
 };

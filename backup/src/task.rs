@@ -1,0 +1,261 @@
+//! What a child does for one backup job, from opening the repository to pruning, each step reported as it is done.
+
+use std::path::PathBuf;
+
+use events::{BackupStage, BackupTask, Timestamp};
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Access, BackupSettings, Captured, Clock, Digest, Failure, Proof, PruneRule, Reason, Repository, RepositorySettings, Request, Rules, Run,
+    retention::{self, Copy, Situation, Verdict},
+};
+
+/// What a child is asked; holds no secrets, only their places.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskRequest {
+    /// Name of the backup.
+    pub backup: String,
+    /// What to do.
+    pub task: BackupTask,
+    /// The job and the attempt: stands in the snapshot, so that a repeated run finds what an earlier one left.
+    pub run: String,
+    /// The backup's settings.
+    pub settings: BackupSettings,
+    /// The repository's settings.
+    pub repository: RepositorySettings,
+    /// The daemon's own journal.
+    pub journal: PathBuf,
+    /// A folder of our own for staging and scratch.
+    pub scratch: PathBuf,
+    /// This host.
+    pub host: String,
+    /// Copies that the journal knows of this backup.
+    pub copies: Vec<KnownCopy>,
+    /// True when the copy is to be proved.
+    pub prove: bool,
+    /// True when the wall clock jumped within the last day.
+    pub clock_jumped: bool,
+    /// Time between two runs.
+    pub interval: SignedDuration,
+}
+
+/// A copy as the journal knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownCopy {
+    /// Its id.
+    pub snapshot: String,
+    /// Order of capture.
+    pub sequence: u64,
+    /// When it was captured.
+    pub at: Timestamp,
+    /// Whether it was proved.
+    pub proved: bool,
+    /// Digest of what was captured, as recorded in the journal.
+    pub digest: String,
+}
+
+/// A step that was done, as one line of the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// A copy is stored.
+    Captured {
+        /// Its id.
+        snapshot: String,
+        /// Bytes read.
+        bytes: u64,
+        /// Bytes added to the repository.
+        added_bytes: u64,
+        /// Files in it.
+        files: u64,
+        /// Digest over them.
+        digest: String,
+        /// Files that changed while they were read.
+        torn: Vec<String>,
+        /// Milliseconds it took.
+        took_ms: u64,
+    },
+    /// Every byte was read back.
+    Verified {
+        /// The copy.
+        snapshot: String,
+        /// Bytes read back.
+        bytes: u64,
+        /// Milliseconds it took.
+        took_ms: u64,
+    },
+    /// It was restored and compared.
+    Proved {
+        /// The copy.
+        snapshot: String,
+        /// Bytes compared.
+        bytes: u64,
+        /// Files compared.
+        files: u64,
+        /// What was checked beside the digests.
+        checks: Vec<String>,
+        /// Milliseconds it took.
+        took_ms: u64,
+    },
+    /// Retention removed copies.
+    Pruned {
+        /// Which.
+        snapshots: Vec<String>,
+        /// Why not all that no slot wants.
+        held_back: Option<String>,
+    },
+    /// A step failed; nothing follows it.
+    Failed {
+        /// Which.
+        stage: BackupStage,
+        /// The reason's word.
+        reason: String,
+        /// The reason in words.
+        detail: String,
+        /// The copy.
+        snapshot: Option<String>,
+        /// True when it may go away by itself, so that a later attempt makes sense.
+        passing: bool,
+    },
+}
+
+type Report<'a> = &'a mut dyn FnMut(&Step);
+
+/// How long something takes, in milliseconds.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let begun = tokio::time::Instant::now();
+    let done = work();
+    (done, u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Does a task and reports each step; true when it came to its end.
+pub fn perform(request: &TaskRequest, clock: Clock, report: Report<'_>) -> bool {
+    match steps(request, clock, report) {
+        Ok(()) => true,
+        Err((stage, snapshot, failure)) => {
+            report(&Step::Failed {
+                stage,
+                reason: failure.reason().as_str().to_owned(),
+                detail: failure.chain(),
+                snapshot,
+                passing: failure.reason().is_passing(),
+            });
+            false
+        }
+    }
+}
+
+type Stopped = (BackupStage, Option<String>, Failure);
+
+fn steps(request: &TaskRequest, clock: Clock, report: Report<'_>) -> Result<(), Stopped> {
+    let run = Run::new(request.host.clone(), clock);
+    let repository = open(request, run).map_err(|failure| (BackupStage::Open, None, failure))?;
+    let (snapshot, digest) = match request.task {
+        BackupTask::Run => capture(request, &repository, report).map_err(|failure| (BackupStage::Capture, None, failure))?,
+        _ => newest(request).map_err(|failure| (BackupStage::Open, None, failure))?,
+    };
+    let id = snapshot.to_string();
+    let at = |stage: BackupStage| {
+        let id = id.clone();
+        move |failure| (stage, Some(id), failure)
+    };
+    let (verified, took_ms) = timed(|| repository.verify(&snapshot));
+    let bytes = verified.map_err(at(BackupStage::Verify))?.packs.bytes;
+    report(&Step::Verified { snapshot: id.clone(), bytes, took_ms });
+    if request.prove {
+        let (proof, took_ms) = timed(|| crate::prove(&repository, &snapshot, Some(&digest), &request.scratch.join("proof")));
+        let proof = proof.map_err(at(BackupStage::Prove))?;
+        report(&Step::Proved { snapshot: id.clone(), bytes: proof.bytes, files: proof.files, checks: checks(&proof), took_ms });
+    }
+    if request.task == BackupTask::Run {
+        prune(request, &repository, &snapshot, report).map_err(|failure| (BackupStage::Prune, None, failure))?;
+    }
+    Ok(())
+}
+
+/// Opens the repository; the first backup makes it.
+fn open(request: &TaskRequest, run: Run) -> Result<Repository, Failure> {
+    let location = request.repository.location()?;
+    let password = request.repository.password()?;
+    match Repository::open(&location, password.expose(), Access::Write, run.clone()) {
+        // Where copies are known to be, an empty place is a loss and not a beginning.
+        Err(failure) if failure.reason() == Reason::NotFound && request.copies.is_empty() && request.task == BackupTask::Run => {
+            Repository::init(&location, password.expose(), None, run)
+        }
+        opened => opened,
+    }
+}
+
+fn capture(request: &TaskRequest, repository: &Repository, report: Report<'_>) -> Result<(Digest, Digest), Failure> {
+    let wanted = Request {
+        job: request.backup.clone(),
+        run: request.run.clone(),
+        sources: request.settings.sources(&request.journal),
+        staging: request.scratch.join("staging"),
+        rules: Rules {
+            allow_unreadable: request.settings.allow_unreadable(),
+            at_least_bytes: request.settings.at_least.map_or(0, config::Bytes::get),
+        },
+    };
+    let (captured, took_ms) = timed(|| repository.backup(&wanted));
+    let captured: Captured = captured?;
+    report(&Step::Captured {
+        snapshot: captured.snapshot.to_string(),
+        bytes: captured.note.bytes,
+        added_bytes: captured.moved.stored_bytes,
+        files: captured.note.files,
+        digest: captured.note.digest.to_string(),
+        torn: captured.torn.iter().take(100).map(|path| path.display().to_string()).collect(),
+        took_ms,
+    });
+    Ok((captured.snapshot, captured.note.digest))
+}
+
+/// The newest copy that the journal knows.
+fn newest(request: &TaskRequest) -> Result<(Digest, Digest), Failure> {
+    let newest = request.copies.iter().max_by_key(|copy| copy.sequence);
+    let newest = newest.ok_or_else(|| Failure::new(Reason::NotFound, "there is no copy yet"))?;
+    Ok((digest(&newest.snapshot)?, digest(&newest.digest)?))
+}
+
+fn digest(text: &str) -> Result<Digest, Failure> {
+    text.parse().map_err(|error| Failure::caused(Reason::Invalid, format!("reading the id {text:?}"), error))
+}
+
+fn checks(proof: &Proof) -> Vec<String> {
+    let mut checks = vec![format!("{} files compared byte for byte by their SHA-256", proof.files)];
+    if proof.databases > 0 {
+        let databases = format!("{} databases: integrity_check, foreign keys, row counts and schema as captured", proof.databases);
+        checks.push(databases);
+    }
+    checks
+}
+
+/// Removes what no slot wants; the copy just made counts as proved when it was.
+fn prune(request: &TaskRequest, repository: &Repository, made: &Digest, report: Report<'_>) -> Result<(), Failure> {
+    let now = repository.run().clock.now();
+    let mut copies = Vec::new();
+    for known in request.copies.iter().filter(|known| known.snapshot != made.to_string()) {
+        let at = known.at.to_jiff();
+        copies.push(Copy { id: digest(&known.snapshot)?, sequence: known.sequence, at, proved: known.proved });
+    }
+    let sequence = request.copies.iter().map(|known| known.sequence).max().unwrap_or(0).saturating_add(1);
+    copies.push(Copy { id: *made, sequence, at: now, proved: request.prove });
+    let zone = retention::zone(request.settings.zone())?;
+    let situation = Situation { now, clock_jumped: request.clock_jumped, interval: request.interval, zone };
+    let verdicts = retention::keep(&copies, &request.settings.keep.rule(), &situation);
+    let dropped: Vec<Digest> = verdicts.iter().filter(|(_, verdict)| verdict.drops()).map(|(id, _)| *id).collect();
+    let held_back = verdicts.iter().find_map(|(_, verdict)| match verdict {
+        Verdict::Keep(retention::Reason::ClockJumped) => Some("the clock jumped within the last day"),
+        Verdict::Keep(retention::Reason::FromTheFuture) => Some("a copy lies in the future: some clock is wrong"),
+        Verdict::Keep(retention::Reason::ProofOverdue | retention::Reason::NothingProved) => Some("the last proof is too old"),
+        Verdict::Keep(retention::Reason::EnoughForNow) => Some("more would go than one run may remove"),
+        _ => None,
+    });
+    repository.forget(&dropped)?;
+    repository.prune(PruneRule::default())?;
+    let snapshots = dropped.iter().map(ToString::to_string).collect();
+    report(&Step::Pruned { snapshots, held_back: held_back.map(ToOwned::to_owned) });
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Inside the child: reads its order, does it, and leaves a word about how it ended.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use events::ActEnd;
+use outbound::child::{ChildEnd, ChildTask};
+use serde::{Deserialize, Serialize};
+
+/// Most output kept of a command, its end.
+const OUTPUT_MAX: usize = 4096;
+
+/// What the daemon left for the child to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) task: ChildTask,
+    pub(super) deadline_ms: u64,
+}
+
+/// Writes a file so that it is there whole, or not at all, after a power cut too.
+pub(super) fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let passing = directory.join(format!("{name}.tmp"));
+    let mut file = File::create(&passing)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&passing, directory.join(name))?;
+    store::sync_directory(directory)
+}
+
+/// The child's main: `watchkeep child DIRECTORY`.
+pub(crate) fn main(directory: &Path) -> ExitCode {
+    match work(directory) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(directory: &Path) -> io::Result<()> {
+    let order: Order = serde_json::from_slice(&std::fs::read(directory.join("task"))?)?;
+    let begun = Instant::now();
+    write_whole(directory, "started", &serde_json::to_vec(&std::process::id())?)?;
+    let deadline = Duration::from_millis(order.deadline_ms);
+    let (ended, output) = match &order.task {
+        ChildTask::Command { argv, environment, directory: place } => command(argv, environment, place.as_deref(), deadline),
+        ChildTask::Backup { request } => backup_task(directory, request, deadline)?,
+    };
+    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let end = ChildEnd { pid: std::process::id(), ended, took_ms, output };
+    write_whole(directory, "rc", &serde_json::to_vec(&end)?)
+}
+
+/// Runs a command in a process group of its own and ends the group at the deadline.
+fn command(argv: &[String], environment: &[(String, String)], place: Option<&str>, deadline: Duration) -> (ActEnd, String) {
+    let Some((program, arguments)) = argv.split_first() else {
+        return (ActEnd::NotStarted { why: "no program is given".to_owned() }, String::new());
+    };
+    let spawned = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(place.unwrap_or("/"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => return (ActEnd::NotStarted { why: format!("{program}: {error}") }, String::new()),
+    };
+    let (sender, chunks) = mpsc::sync_channel(16);
+    let readers = [child.stdout.take().map(|out| drain(out, sender.clone())), child.stderr.take().map(|err| drain(err, sender))];
+    let group = child.id();
+    let until = Instant::now() + deadline;
+    let mut tail = Vec::new();
+    let mut ended = None;
+    while ended.is_none() {
+        take_chunk(&chunks, Duration::from_millis(20), &mut tail);
+        ended = match child.try_wait() {
+            Ok(Some(status)) => Some(status.code().map_or_else(
+                || ActEnd::Signal { signal: status.signal().unwrap_or(0) },
+                |code| ActEnd::Exit { code },
+            )),
+            Ok(None) if Instant::now() >= until => Some(ActEnd::Deadline),
+            Ok(None) => None,
+            Err(error) => Some(ActEnd::NotStarted { why: error.to_string() }),
+        };
+    }
+    if ended == Some(ActEnd::Deadline) {
+        super::end_group(group, || rustix::process::Pid::from_raw(i32::try_from(group).unwrap_or(0)).is_none_or(|pid| rustix::process::test_kill_process_group(pid).is_err()));
+        let _ = child.wait();
+    }
+    // What the command left running may hold the pipes open: its output is not waited for.
+    while readers.iter().flatten().any(|reader| !reader.is_finished()) && take_chunk(&chunks, Duration::from_millis(200), &mut tail) {}
+    while take_chunk(&chunks, Duration::ZERO, &mut tail) {}
+    (ended.unwrap_or(ActEnd::Unknown), printable(&tail))
+}
+
+fn drain(mut from: impl Read + Send + 'static, into: mpsc::SyncSender<Vec<u8>>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            if into.send(buffer.get(..read).unwrap_or_default().to_vec()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Takes one piece of output, keeping the end only; false when none came in time.
+fn take_chunk(chunks: &mpsc::Receiver<Vec<u8>>, wait: Duration, tail: &mut Vec<u8>) -> bool {
+    let Ok(chunk) = chunks.recv_timeout(wait) else { return false };
+    tail.extend(chunk);
+    let surplus = tail.len().saturating_sub(OUTPUT_MAX);
+    tail.drain(..surplus);
+    true
+}
+
+/// Text of output: no control characters but line ends.
+fn printable(bytes: &[u8]) -> String {
+    let clean = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    String::from_utf8_lossy(bytes).chars().map(clean).collect()
+}
+
+/// Runs a backup task, its report going line by line into the run directory. Past its deadline the process ends itself:
+/// the snapshot is written last, so nothing of it counts.
+fn backup_task(directory: &Path, request: &str, deadline: Duration) -> io::Result<(ActEnd, String)> {
+    let report = OpenOptions::new().create(true).append(true).open(directory.join("report"))?;
+    let (done, watchdog) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if watchdog.recv_timeout(deadline) == Err(mpsc::RecvTimeoutError::Timeout) {
+            std::process::exit(3);
+        }
+    });
+    let mut report = report;
+    let mut line = |text: &str| report.write_all(format!("{text}\n").as_bytes()).and_then(|()| report.sync_data());
+    let answer = crate::keeping::run_task(request, &mut line)?;
+    let _ = done.send(());
+    Ok((ActEnd::Exit { code: 0 }, answer))
+}
