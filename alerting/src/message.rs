@@ -28,7 +28,6 @@ const COVERS_MAX: usize = 500;
 pub struct MessageComposer;
 
 /// A message that waits for its first attempt.
-#[derive(Clone)]
 struct Waiting<'a> {
     job: JobId,
     about: &'a About,
@@ -51,7 +50,7 @@ impl Composer for MessageComposer {
         };
         let waiting = waiting_for(views, destination, job.id);
         let draft = if waiting.len() >= DIGEST_OVER {
-            digest::draft(views, Waiting { job: job.id, about }, &waiting, now)
+            digest::draft(views, &Waiting { job: job.id, about }, &waiting, now)
         } else {
             single(views, about, &waiting, now)
         };

@@ -61,7 +61,7 @@ impl Reactor for Paging {
 }
 
 fn is_power_of_ten(mut number: u32) -> bool {
-    while number >= 10 && number % 10 == 0 {
+    while number >= 10 && number.is_multiple_of(10) {
         number /= 10;
     }
     number == 1

@@ -120,7 +120,7 @@ impl AlertingReactor {
         let watched = turn.fact.recorded_at.watched;
         let next = step(standing.state, seen, watched, rule.hold);
         if next != standing.state {
-            self.record(rule, standing, next, turn, out);
+            out.record(self.transition(rule, standing, next, turn));
         }
     }
 
@@ -128,7 +128,7 @@ impl AlertingReactor {
         Sight::new(&self.rules, &self.windows, turn.views, &turn.fact.recorded_at)
     }
 
-    fn record(&self, rule: &Rule, standing: Standing, next: State, turn: &Turn<'_>, out: &mut Effects) {
+    fn transition(&self, rule: &Rule, standing: Standing, next: State, turn: &Turn<'_>) -> Envelope {
         let sight = self.sight(turn);
         let mut phase = phase_fact(rule, standing, next);
         phase.readings = readings(rule, &sight);
@@ -144,7 +144,7 @@ impl AlertingReactor {
                 ..rule.terms.clone()
             });
         }
-        out.record(envelope(rule.service.clone(), phase));
+        envelope(rule.service.clone(), phase)
     }
 
     /// Telemetry alone sets off no action: a probe of the service has to say so too.

@@ -30,12 +30,12 @@ impl Sorted {
     }
 }
 
-pub(super) fn draft(views: &Views, first: Waiting<'_>, waiting: &[Waiting<'_>], now: &Moment) -> Draft {
+pub(super) fn draft(views: &Views, first: &Waiting<'_>, waiting: &[Waiting<'_>], now: &Moment) -> Draft {
     let mut sorted = Sorted::default();
     // What is said of each incident: whether it began, and whether it ended.
     let mut incidents: BTreeMap<IncidentId, (bool, bool)> = BTreeMap::new();
     let mut order = Vec::new();
-    for message in std::iter::once(&first).chain(waiting) {
+    for message in std::iter::once(first).chain(waiting) {
         match message.about {
             About::Firing { incident } | About::Reminder { incident, .. } | About::Resolved { incident } => {
                 let said = incidents.entry(*incident).or_insert_with(|| {
