@@ -11,14 +11,14 @@ use events::{Clock, Clocks};
 
 use crate::{Finding, Resolver, Tls, TlsError};
 
-/// How the product introduces itself.
-const USER_AGENT: &str = concat!("watchkeep/", env!("CARGO_PKG_VERSION"));
+/// How the product introduces itself: `watchkeep/1.2.3`.
+pub const USER_AGENT: &str = concat!("watchkeep/", env!("CARGO_PKG_VERSION"));
 /// Connections that are kept open to one host, and for how long.
 const IDLE_MAX: usize = 2;
 const IDLE_FOR: Duration = Duration::from_secs(30);
 /// The last line of defence: callers put shorter deadlines around their requests by [`crate::within`].
 const CONNECT_MAX: Duration = Duration::from_secs(30);
-const READ_MAX: Duration = Duration::from_secs(60);
+const READ_MAX: Duration = Duration::from_mins(1);
 
 /// What a [`Context`] is made of.
 pub struct ContextOptions {
@@ -130,11 +130,6 @@ impl Context {
     /// The daemon's own environment.
     pub fn environment(&self) -> &str {
         &self.inner.environment
-    }
-
-    /// How the product introduces itself: `watchkeep/1.2.3`.
-    pub fn user_agent(&self) -> &'static str {
-        USER_AGENT
     }
 
     /// What can be said without reaching anybody.

@@ -60,3 +60,19 @@ impl Finding {
         self.state == FindingState::Problem
     }
 }
+
+/// An error with its causes in one line: `read the file x: permission denied`. A cause whose words the line holds
+/// already is left out.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        next = cause.source();
+    }
+    text
+}

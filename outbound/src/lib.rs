@@ -15,7 +15,7 @@ pub use self::{
     connect::{ConnectError, Connected},
     context::{Context, ContextError, ContextOptions, USER_AGENT},
     deadline::{TimedOut, within},
-    finding::{Finding, FindingState},
+    finding::{Finding, FindingState, chain},
     policy::{AddressKind, Forbidden, Policy},
     resolver::{ResolveError, Resolver},
     target::{is_private_address, is_private_target},

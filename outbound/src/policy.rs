@@ -25,7 +25,7 @@ pub enum AddressKind {
     Unusable,
 }
 
-/// Amazon, Google, Azure, DigitalOcean, Oracle; Alibaba; Azure's wire server.
+/// Most clouds; Alibaba; the wire server of Azure.
 const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(100, 100, 100, 200),

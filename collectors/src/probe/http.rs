@@ -1,0 +1,349 @@
+//! HTTP and HTTPS: one request over a fresh connection, as only that notices a server that takes no new ones.
+
+mod body;
+mod exchange;
+mod statuses;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use base64::Engine;
+use config::{Located, Mistake, Secret, Span, WebUrl};
+use events::{EVIDENCE_MAX, Look, Reason, Status};
+use outbound::Context;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+pub use self::statuses::Statuses;
+use self::{
+    body::Conditions,
+    exchange::{Answer, Exchange},
+};
+use super::{
+    Endpoint, Probe, ProbeKind,
+    line::Route,
+    stopwatch::Stopwatch,
+    why::{self, evidence},
+};
+
+/// How much of a body is read when it has to hold something.
+const BODY_MAX: usize = 256 * 1024;
+/// Largest body that is sent.
+const SENT_MAX: usize = 64 * 1024;
+
+/// `check.http`: an HTTP or HTTPS address.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpCheck {
+    /// The address. Redirects are not followed: a 3xx answer is an answer.
+    pub url: Located<WebUrl>,
+    /// How to ask.
+    #[serde(default)]
+    pub method: Method,
+    /// Headers to send.
+    #[serde(default)]
+    pub headers: BTreeMap<Located<String>, String>,
+    /// Headers to send whose values are secrets.
+    #[serde(default)]
+    pub secret_headers: BTreeMap<Located<String>, Located<Secret>>,
+    /// Body to send.
+    #[serde(default)]
+    pub body: Option<Located<String>>,
+    /// Who we are.
+    #[serde(default)]
+    pub auth: Option<Auth>,
+    /// The expected statuses; 200 to 399 when not said.
+    #[serde(default)]
+    pub status: Statuses,
+    /// Text that the body has to hold.
+    #[serde(default)]
+    pub contains: Option<String>,
+    /// Text that the body must not hold.
+    #[serde(default)]
+    pub not_contains: Option<String>,
+    /// Values that a JSON body has to hold, by JSON pointer (RFC 6901): `json = { "/status" = "ok" }`.
+    #[serde(default)]
+    pub json: BTreeMap<Located<String>, serde_json::Value>,
+    /// A right answer that takes longer fails as too slow.
+    #[serde(default)]
+    pub slow_over: Option<Span>,
+    /// The authority (PEM file) to trust in place of the system's.
+    #[serde(default)]
+    pub ca: Option<Located<PathBuf>>,
+}
+
+/// Request method.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "RFC 9110 §9.3 says what they are")]
+pub enum Method {
+    #[default]
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+impl Method {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+        }
+    }
+}
+
+/// How a request shows who sends it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// User and password (RFC 7617).
+    Basic(BasicAuth),
+    /// A token (RFC 6750).
+    Bearer(Located<Secret>),
+}
+
+/// User and password.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicAuth {
+    /// The user; without a colon.
+    pub user: Located<String>,
+    /// The password.
+    pub password: Located<Secret>,
+}
+
+struct HttpProbe {
+    route: Route,
+    request: Vec<u8>,
+    is_head: bool,
+    status: Statuses,
+    conditions: Conditions,
+    slow_over: Option<Duration>,
+}
+
+impl HttpCheck {
+    fn route(&self, context: &Context) -> Result<Route, Mistake> {
+        let tls = context.tls();
+        let config = match (self.url.is_https(), &self.ca) {
+            (false, _) => None,
+            (true, None) => Some(tls.client()),
+            (true, Some(ca)) => Some(tls.client_trusting(ca).map_err(|error| {
+                Mistake::at(ca.span(), outbound::chain(&error))
+                    .help("give the path of a PEM file with the authority's certificate")
+            })?),
+        };
+        let host = self.url.host().trim_start_matches('[').trim_end_matches(']');
+        Route::new(context, Endpoint::known(host, self.url.port()), config)
+            .ok_or_else(|| Mistake::at(self.url.span(), format!("no certificate can be for the name {host:?}")))
+    }
+
+    /// The request, byte for byte the same at each look.
+    fn request(&self) -> Result<Vec<u8>, Mistake> {
+        let url = self.url.as_url();
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let mut head = Head::new(format!("{} {}{query} HTTP/1.1", self.method.text(), url.path()));
+        let host = url.port().map_or_else(
+            || self.url.host().to_owned(),
+            |port| format!("{}:{port}", self.url.host()),
+        );
+        for (name, value) in [
+            ("Host", host.as_str()),
+            ("User-Agent", outbound::USER_AGENT),
+            ("Accept", "*/*"),
+        ] {
+            if !self.sets(name) {
+                head.add(name, value);
+            }
+        }
+        head.add("Connection", "close");
+        for (name, value) in &self.headers {
+            head.checked(name, value)?;
+        }
+        for (name, secret) in &self.secret_headers {
+            head.checked(name, read(secret)?.expose())?;
+        }
+        match &self.auth {
+            None => {}
+            Some(Auth::Bearer(token)) => head.checked(
+                &at("Authorization", token),
+                &format!("Bearer {}", read(token)?.expose()),
+            )?,
+            Some(Auth::Basic(basic)) => head.checked(&at("Authorization", &basic.user), &basic.value()?)?,
+        }
+        let body = self.body.as_ref().map_or("", |body| body.as_str());
+        if let Some(located) = &self.body {
+            if body.len() > SENT_MAX {
+                return Err(Mistake::at(located.span(), "the body is larger than 64 KiB"));
+            }
+            head.add("Content-Length", &body.len().to_string());
+        } else if matches!(self.method, Method::Post | Method::Put | Method::Patch) {
+            head.add("Content-Length", "0");
+        }
+        let mut bytes = head.0.into_bytes();
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(body.as_bytes());
+        Ok(bytes)
+    }
+
+    fn sets(&self, name: &str) -> bool {
+        let headers = self.headers.keys().chain(self.secret_headers.keys());
+        headers.into_iter().any(|header| header.eq_ignore_ascii_case(name))
+    }
+}
+
+impl BasicAuth {
+    fn value(&self) -> Result<String, Mistake> {
+        if self.user.contains(':') {
+            let help = "RFC 7617 has no way to send one";
+            return Err(Mistake::at(self.user.span(), "a user must not hold a colon").help(help));
+        }
+        let pair = format!("{}:{}", *self.user, read(&self.password)?.expose());
+        Ok(format!(
+            "Basic {}",
+            base64::engine::general_purpose::STANDARD.encode(pair)
+        ))
+    }
+}
+
+fn at<T>(name: &str, place: &Located<T>) -> Located<String> {
+    Located::new(name.to_owned(), place.span())
+}
+
+fn read(secret: &Located<Secret>) -> Result<config::SecretValue, Mistake> {
+    secret.read().map_err(|error| {
+        Mistake::at(secret.span(), outbound::chain(&error)).help("put the secret there, readable for the daemon only")
+    })
+}
+
+/// The head of a request: nothing gets in that could begin a line of its own.
+struct Head(String);
+
+impl Head {
+    fn new(line: String) -> Self {
+        Self(format!("{line}\r\n"))
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        self.0.push_str(&format!("{name}: {value}\r\n"));
+    }
+
+    fn checked(&mut self, name: &Located<String>, value: &str) -> Result<(), Mistake> {
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if name.is_empty() || !name.chars().all(token) {
+            return Err(Mistake::at(
+                name.span(),
+                format!("{:?} is no name of a header", name.as_str()),
+            ));
+        }
+        let ours = ["connection", "content-length", "transfer-encoding"];
+        if ours.iter().any(|our| name.eq_ignore_ascii_case(our)) {
+            return Err(Mistake::at(
+                name.span(),
+                format!("the header {} is set by the probe itself", **name),
+            ));
+        }
+        if value.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(Mistake::at(
+                name.span(),
+                format!("the value of the header {} holds a control character", **name),
+            ));
+        }
+        self.add(name, value);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ProbeKind for HttpCheck {
+    fn build(&self, context: &Context) -> Result<Box<dyn Probe>, Mistake> {
+        Ok(Box::new(HttpProbe {
+            route: self.route(context)?,
+            request: self.request()?,
+            is_head: self.method == Method::Head,
+            status: self.status.clone(),
+            conditions: Conditions::new(self)?,
+            slow_over: self.slow_over.map(Span::as_std),
+        }))
+    }
+
+    fn target(&self) -> String {
+        // A query may hold a token.
+        let mut url = self.url.as_url().clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        url.into()
+    }
+
+    fn is_near(&self) -> bool {
+        outbound::is_private_target(self.url.as_str())
+    }
+
+    fn host(&self) -> String {
+        self.url.host().to_owned()
+    }
+}
+
+#[async_trait]
+impl Probe for HttpProbe {
+    async fn look(&self, deadline: Instant) -> Look {
+        let mut watch = Stopwatch::start();
+        let mut certificate = None;
+        let look = match self.route.open(&mut watch, deadline).await {
+            Err(look) => look,
+            Ok(mut line) => {
+                certificate = line.certificate_expires;
+                let exchange = Exchange {
+                    request: &self.request,
+                    is_head: self.is_head,
+                    body_max: self.conditions.body_wanted(),
+                };
+                match timeout_at(deadline, exchange.run(line.stream.as_mut(), &mut watch)).await {
+                    Err(_) => why::fail(Reason::Timeout, "connected, but no whole answer before the deadline"),
+                    Ok(Err(look)) => look,
+                    Ok(Ok(answer)) => self.judge(&answer, watch.elapsed()),
+                }
+            }
+        };
+        let mut look = watch.stamp(look);
+        look.certificate_expires = look.certificate_expires.or(certificate);
+        look
+    }
+}
+
+impl HttpProbe {
+    fn judge(&self, answer: &Answer, took: Duration) -> Look {
+        let objection = if self.status.holds(answer.status) {
+            self.conditions.objection(answer)
+        } else {
+            Some((Reason::HttpStatus, format!("{}, expected {}", answer.line, self.status)))
+        };
+        let slow = self.slow_over.filter(|limit| took > *limit);
+        let (reason, detail) = match (objection, slow) {
+            (Some(objection), _) => objection,
+            (None, Some(limit)) => {
+                let (took, limit) = (took.as_millis(), limit.as_millis());
+                (
+                    Reason::TooSlow,
+                    format!("{} after {took} ms, allowed {limit} ms", answer.line),
+                )
+            }
+            (None, None) => return Look::new(Status::Pass, Reason::Ok, answer.line.as_str()),
+        };
+        let mut look = why::fail(reason, detail);
+        look.evidence = evidence(&[answer.line.as_bytes(), b"\n\n", &answer.body]);
+        look
+    }
+}
+
+/// What is read of a body that nothing is asked of: enough for the evidence.
+const UNASKED: usize = EVIDENCE_MAX;
