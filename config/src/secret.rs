@@ -18,7 +18,7 @@ use crate::mistake::explained;
 pub(crate) const NOT_A_PLACE: &str = "a secret is a place, never a value";
 pub(crate) const PLACES: &[&str] = &["env", "file", "credential"];
 const WAYS: &str = "{ env = \"NAME\" }, { file = \"/run/secrets/name\" } or { credential = \"name\" } (systemd)";
-const SIZE_MAX: u64 = 64 * 1024;
+const SIZE_MAX: usize = 64 * 1024;
 
 /// Where a secret is to be found: `{ env = "X" }`, `{ file = "/run/secrets/x" }` or `{ credential = "x" }` (a file in
 /// systemd's `$CREDENTIALS_DIRECTORY`). Prints and serialises as the place; only [`Secret::read`] sees the value.
@@ -96,9 +96,14 @@ impl Secret {
         Self(Place::Env(name.into()))
     }
 
-    /// The secret in a file.
+    /// The secret in a file; a relative path starts where the daemon was started.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Place::File(path.into()))
+    }
+
+    /// The secret in a credential that systemd hands to the daemon.
+    pub fn credential(name: impl Into<String>) -> Self {
+        Self(Place::Credential(name.into()))
     }
 
     /// Reads the value, each time anew, so that a rotated secret is seen.
@@ -169,8 +174,9 @@ impl Secret {
                 mode,
             });
         }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-        file.take(SIZE_MAX + 2)
+        // Large enough from the start: growing would leave copies behind that nobody wipes.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(SIZE_MAX + 2));
+        file.take(SIZE_MAX as u64 + 2)
             .read_to_end(&mut bytes)
             .map_err(|source| self.unreadable(source))?;
         let text = std::str::from_utf8(&bytes).map_err(|_| self.unusable("it is not UTF-8"))?;
@@ -183,7 +189,7 @@ impl Secret {
     fn checked(&self, value: Zeroizing<String>) -> Result<SecretValue, SecretError> {
         if value.is_empty() {
             Err(self.unusable("it is empty"))
-        } else if value.len() as u64 > SIZE_MAX {
+        } else if value.len() > SIZE_MAX {
             Err(self.unusable("it is larger than 64 KiB"))
         } else {
             Ok(SecretValue(value))

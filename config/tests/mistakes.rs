@@ -464,3 +464,40 @@ fn the_schema_is_stable_and_refuses_what_the_reader_refuses() {
     assert_eq!(schema["$defs"]["Check"]["description"], "What a probe does.");
     assert_eq!(schema["$defs"]["Duration"]["examples"][1], "15s");
 }
+
+#[derive(Debug, Deserialize)]
+struct Renamed {
+    #[serde(alias = "old_name")]
+    new_name: u8,
+    #[serde(flatten)]
+    more: BTreeMap<String, u8>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Aliased {
+    #[serde(alias = "old_name")]
+    new_name: u8,
+    renamed: Option<Renamed>,
+}
+
+#[test]
+fn aliases_and_flattened_tables_keep_working() {
+    let read = |text: &str| load::<Aliased>(&source(text));
+    let read_well = read("old_name = 1\nrenamed = { old_name = 2, other = 3 }\n").unwrap();
+    let renamed = read_well.renamed.unwrap();
+    assert_eq!((read_well.new_name, renamed.new_name, renamed.more["other"]), (1, 2, 3));
+    assert!(read("old_name = 1\nrenamd = {}\n").is_err());
+}
+
+#[test]
+fn a_large_file_with_many_mistakes_is_told_once_each() {
+    let mut text = String::new();
+    for number in 0..1000 {
+        let every = if number % 10 == 0 { "1 minute" } else { "1m" };
+        let url = "check.http.url = \"https://a.example\"\n";
+        text += &["[probe.p", &number.to_string(), "]\nevery = \"", every, "\"\n", url].concat();
+    }
+    let told = told(&text);
+    assert_eq!(told.matches("did you mean \"1m\"?").count(), 100);
+    assert!(told.contains("watchkeep.toml:2972:9: "), "the last, too");
+}
