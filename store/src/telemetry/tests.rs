@@ -1,0 +1,75 @@
+mod world;
+
+use super::*;
+use world::{NOW, SECOND, World, batch, log, probe, service, span, sums, trace_id};
+
+#[tokio::test]
+async fn what_is_acknowledged_is_there_after_a_restart() {
+    let mut world = World::new();
+    let telemetry = world.open(None).await;
+    let records = vec![
+        Record::Log(log("shop", NOW - SECOND, "first")),
+        Record::Span(span("shop", 7, 1, NOW - SECOND)),
+        Record::Probe(probe("shop", NOW)),
+        Record::Log(log("shop", NOW, "second")),
+    ];
+    let appended = telemetry.append(batch(Some(1), records.clone())).await.unwrap();
+    assert!(!appended.repeated);
+    world.crash().await;
+
+    let telemetry = world.open(None).await;
+    let logs = telemetry
+        .reader()
+        .logs(&events::Filter::default(), 10, None)
+        .await
+        .unwrap();
+    let found: Vec<_> = logs.rows.into_iter().map(|row| Record::Log(row.record)).collect();
+    assert_eq!(found, [records[3].clone(), records[0].clone()]);
+    assert!(logs.complete && logs.next.is_none());
+    let trace = telemetry.reader().trace(trace_id(7)).await.unwrap();
+    assert_eq!(Record::Span(trace.spans[0].record.clone()), records[1]);
+    let window = Window {
+        from: None,
+        until: None,
+        limit: 5,
+        before: None,
+    };
+    let probes = telemetry.reader().probe_results(None, window).await.unwrap();
+    assert_eq!(Record::Probe(probes.rows[0].record.clone()), records[2]);
+    assert_eq!(sums(&telemetry.uncarried()), (4, 2, 0));
+    world.close().await;
+}
+
+#[tokio::test]
+async fn a_repeated_batch_is_stored_once_and_answered_alike() {
+    let mut world = World::new();
+    let telemetry = world.open(None).await;
+    let records = vec![Record::Log(log("shop", NOW, "once"))];
+    let (first, second) = tokio::join!(
+        telemetry.append(batch(Some(1), records.clone())),
+        telemetry.append(batch(Some(1), records.clone()))
+    );
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert!(!first.repeated && second.repeated, "two in one group");
+    let third = telemetry.append(batch(Some(1), records.clone())).await.unwrap();
+    assert!(third.repeated, "one later");
+    world.crash().await;
+    let telemetry = world.open(None).await;
+    let fourth = telemetry.append(batch(Some(1), records.clone())).await.unwrap();
+    assert!(fourth.repeated, "one after a crash");
+    assert!(
+        [&second, &third, &fourth]
+            .iter()
+            .all(|other| other.reply == first.reply)
+    );
+    assert_eq!(telemetry.stats().logs, 1);
+    assert_eq!(sums(&telemetry.uncarried()).0, 1);
+
+    let mut other = batch(Some(1), records);
+    other.source = "token/ci".to_owned();
+    assert!(
+        !telemetry.append(other).await.unwrap().repeated,
+        "another source is another batch"
+    );
+    world.close().await;
+}
