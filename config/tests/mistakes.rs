@@ -4,96 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use config::{
-    Bytes, Cron, Located, Mistake, Mistakes, Name, Secret, Source, Span, WebUrl, Zone, load, load_partial, suggest,
-};
-use schemars::JsonSchema;
+use config::{Mistake, Mistakes, Name, Source, Span, load, load_partial, suggest};
 use serde::Deserialize;
+use settings::{Check, Mode, Settings};
 
-trait ProbeKind {
-    fn target(&self) -> String;
-}
-
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-struct HttpCheck {
-    url: WebUrl,
-    status: Option<u16>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-struct TcpCheck {
-    address: String,
-    port: u16,
-}
-
-impl ProbeKind for HttpCheck {
-    fn target(&self) -> String {
-        format!("{} {:?} {}", self.url, self.status, self.headers.len())
-    }
-}
-
-impl ProbeKind for TcpCheck {
-    fn target(&self) -> String {
-        format!("{}:{}", self.address, self.port)
-    }
-}
-
-config::kinds! {
-    /// What a probe does.
-    enum Check: dyn ProbeKind {
-        /// An HTTP(S) request.
-        Http = "http": HttpCheck,
-        /// A TCP connection.
-        Tcp = "tcp": TcpCheck,
-    }
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Settings {
-    #[serde(default)]
-    probe: BTreeMap<Name, Probe>,
-    #[serde(default)]
-    notify: BTreeMap<Name, Notify>,
-    #[serde(default)]
-    backup: BTreeMap<Name, Backup>,
-    store: Option<Store>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Probe {
-    every: Option<Span>,
-    check: Check,
-    #[serde(default)]
-    notify: Vec<Located<Name>>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Notify {
-    to: Vec<String>,
-    from: String,
-    smtp: Secret,
-    mode: Option<Mode>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Mode {
-    DryRun,
-    Automatic,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Backup {
-    at: Cron,
-    timezone: Zone,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Store {
-    disk: Bytes,
-}
+mod settings;
 
 fn source(text: &str) -> Source {
     Source::new("watchkeep.toml", text)
