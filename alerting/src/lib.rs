@@ -9,8 +9,10 @@ mod phase;
 mod reactor;
 mod rules;
 mod settings;
+mod via;
 mod windows;
 mod words;
+mod worker;
 
 pub use self::{
     house::{paging, reactors},
@@ -21,4 +23,6 @@ pub use self::{
     reactor::AlertingReactor,
     rules::{Rule, Rules, Surroundings, WatchedProbe, implied_name},
     settings::{AlertSettings, CLEAR_FOR_DEFAULT, FOR_DEFAULT, NoData, SeveritySetting},
+    via::{Address, EmailSettings, NotifierKind, Notify, NotifySettings, Via, WebhookSettings},
+    worker::MessageWorker,
 };

@@ -1,0 +1,194 @@
+//! Where mail is handed in: read from one URL, which is a secret.
+
+use std::{fs, path::Path, time::Duration};
+
+use config::Secret;
+use lettre::{
+    AsyncSmtpTransport, Tokio1Executor,
+    transport::smtp::{
+        authentication::Credentials,
+        client::{Certificate, Tls, TlsParameters},
+    },
+};
+use reqwest::Url;
+
+use super::told;
+
+/// The transport that we use.
+pub(super) type SmtpTransport = AsyncSmtpTransport<Tokio1Executor>;
+
+/// Each step of the conversation.
+const STEP_MAX: Duration = Duration::from_secs(20);
+const CA_BYTES_MAX: u64 = 1 << 20;
+const EXPECTED: &str = "expected smtps://user:password@host or smtp://user:password@host";
+
+/// An SMTP server with everything needed to hand in mail. Never printed.
+pub(super) struct Server {
+    host: String,
+    port: u16,
+    /// TLS from the first byte; else STARTTLS, which is required.
+    wrapped: bool,
+    credentials: Option<Credentials>,
+    ca: Option<Certificate>,
+}
+
+impl Server {
+    /// Reads the URL and the authority. Blocks. No error names the URL: it holds a password.
+    pub(super) fn read(smtp: &Secret, ca: Option<&Path>) -> Result<Self, String> {
+        let value = smtp.read().map_err(|error| told(&error))?;
+        let mut server = Self::parse(value.expose()).map_err(|why| format!("the URL in {smtp}: {why}"))?;
+        server.ca = ca.map(authority).transpose()?;
+        Ok(server)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text.trim()).map_err(|error| format!("{error}; {EXPECTED}"))?;
+        let (wrapped, port) = match url.scheme() {
+            "smtps" => (true, 465),
+            "smtp" => (false, 587),
+            _ => return Err(format!("another scheme than smtp and smtps; {EXPECTED}")),
+        };
+        let host = url
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(|| format!("no host; {EXPECTED}"))?;
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err(format!(
+                "something behind the host; write `%2F` for a slash in the password; {EXPECTED}"
+            ));
+        }
+        let credentials = match (decoded(url.username())?, url.password()) {
+            (user, _) if user.is_empty() => None,
+            (user, password) => Some(Credentials::new(user, decoded(password.unwrap_or_default())?)),
+        };
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: url.port().unwrap_or(port),
+            wrapped,
+            credentials,
+            ca: None,
+        })
+    }
+
+    /// `mail.example:465`.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// What was shown by a successful try.
+    pub(super) fn login(&self) -> &'static str {
+        if self.credentials.is_some() {
+            "encrypted, logged in"
+        } else {
+            "encrypted, without login"
+        }
+    }
+
+    /// A transport for one message.
+    pub(super) fn transport(&self) -> Result<SmtpTransport, String> {
+        let mut tls = TlsParameters::builder(self.host.clone());
+        if let Some(ca) = &self.ca {
+            tls = tls.add_root_certificate(ca.clone());
+        }
+        let tls = tls.build_rustls().map_err(|error| told(&error))?;
+        let tls = if self.wrapped {
+            Tls::Wrapper(tls)
+        } else {
+            Tls::Required(tls)
+        };
+        let mut builder = SmtpTransport::builder_dangerous(self.host.clone())
+            .port(self.port)
+            .tls(tls)
+            .timeout(Some(STEP_MAX));
+        if let Some(credentials) = &self.credentials {
+            builder = builder.credentials(credentials.clone());
+        }
+        Ok(builder.build())
+    }
+}
+
+fn authority(path: &Path) -> Result<Certificate, String> {
+    let shown = path.display();
+    let unreadable = |error: std::io::Error| format!("read the certificate file {shown}: {error}");
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() || metadata.len() > CA_BYTES_MAX {
+        return Err(format!(
+            "read the certificate file {shown}: it is no regular file of at most 1 MiB"
+        ));
+    }
+    let bytes = fs::read(path).map_err(unreadable)?;
+    Certificate::from_pem(&bytes).map_err(|error| format!("read the certificate file {shown}: {}", told(&error)))
+}
+
+/// Percent-decoding (RFC 3986) of user and password.
+fn decoded(text: &str) -> Result<String, String> {
+    let wrong = || format!("a wrong percent-encoding in user or password; {EXPECTED}");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| {
+            byte.and_then(|byte| char::from(byte).to_digit(16))
+                .and_then(|d| u8::try_from(d).ok())
+        };
+        let (high, low) = (digit(rest.next()), digit(rest.next()));
+        bytes.push(high.ok_or_else(wrong)? << 4 | low.ok_or_else(wrong)?);
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        match Server::parse(url) {
+            Ok(server) => panic!("{url} is taken for {}", server.place()),
+            Err(why) => why,
+        }
+    }
+
+    #[test]
+    fn reads_both_schemes_with_their_ports() {
+        for (url, place, wrapped) in [
+            ("smtps://a:b@mail.example", "mail.example:465", true),
+            ("smtp://a:b@mail.example", "mail.example:587", false),
+            (
+                "smtp://a%40x.example:p%2F%C3%BC@mail.example:2525/",
+                "mail.example:2525",
+                false,
+            ),
+            ("smtps://[::1]:4650", "::1:4650", true),
+        ] {
+            let server = Server::parse(url).unwrap();
+            assert_eq!((server.place().as_str(), server.wrapped), (place, wrapped));
+        }
+    }
+
+    #[test]
+    fn takes_credentials_apart() {
+        let server = Server::parse("smtp://a%40x.example:p%2F%C3%BC@mail.example").unwrap();
+        let expected = Credentials::new("a@x.example".to_owned(), "p/ü".to_owned());
+        assert_eq!(server.credentials, Some(expected));
+        assert_eq!(Server::parse("smtp://mail.example").unwrap().credentials, None);
+    }
+
+    #[test]
+    fn refuses_the_rest_without_telling_the_password() {
+        for url in [
+            "http://a:hunter2@mail.example",
+            "smtp://",
+            "mail.example:587",
+            "smtp://a:hunter2@mail.example/x",
+            "smtp://a:hunter2%ZZ@mail.example",
+            "smtp://a:hunter2@mail.example?tls=opportunistic",
+        ] {
+            let why = refusal(url);
+            assert!(why.contains("expected smtps://"), "{why}");
+            assert!(!why.contains("hunter2"), "{why}");
+        }
+    }
+}

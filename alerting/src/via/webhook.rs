@@ -1,0 +1,236 @@
+//! Webhooks by Standard Webhooks 1.0 (<https://www.standardwebhooks.com>): `webhook-id` stays over all attempts,
+//! timestamp and signature are made for each.
+
+use async_trait::async_trait;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use config::Secret;
+use events::{JobId, Outcome, Timestamp};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::SignedDuration;
+use outbound::{Context, Finding, within};
+use reqwest::{Response, StatusCode, Url, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sha2::Sha256;
+
+use super::{NotifierKind, Notify, later, told};
+use crate::words::clip;
+
+/// All of one delivery.
+const SEND_MAX: SignedDuration = SignedDuration::from_secs(20);
+const CHECK_MAX: SignedDuration = SignedDuration::from_secs(10);
+/// Of what the receiver answers only so much is read.
+const ANSWER_BYTES_MAX: usize = 2048;
+/// Shortest key that is taken: 128 bits.
+const KEY_BYTES_MIN: usize = 16;
+/// A receiver that asks for more patience than this is asked again all the same.
+const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(1);
+
+/// `via.webhook = { url = { env = "HOOK_URL" }, secret = { env = "HOOK_SECRET" } }`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Where to: an http or https URL; a secret, as many have a token in them.
+    pub url: Secret,
+    /// The key to sign with: `whsec_` and base64 of 16 bytes or more. Unsigned when left out.
+    #[serde(default)]
+    pub secret: Option<Secret>,
+}
+
+#[async_trait]
+impl NotifierKind for WebhookSettings {
+    fn build(&self, context: &Context) -> Box<dyn Notify> {
+        Box::new(Webhook {
+            settings: self.clone(),
+            context: context.clone(),
+        })
+    }
+
+    async fn preflight(&self, context: &Context) -> Vec<Finding> {
+        let place = match self.place().await {
+            Ok(place) => place,
+            Err(why) => return vec![Finding::problem("webhook", why, "correct the secret that is named")],
+        };
+        let host = place.host();
+        let what = format!("webhook to {host}");
+        // HEAD tells nobody anything; any answer shows that the way there is open.
+        let request = context.client().head(place.url.clone()).send();
+        let mut findings = vec![match within(CHECK_MAX, "reach the webhook", request).await {
+            Ok(Ok(response)) => Finding::ok(what, format!("answers ({})", response.status())),
+            Ok(Err(error)) => Finding::problem(what, failure(error), "check the URL, the network and the certificate"),
+            Err(late) => Finding::problem(what, late.to_string(), "check the URL and the network"),
+        }];
+        if place.key.is_none() {
+            let why = "no `secret` is given: the receiver cannot tell our messages from forged ones";
+            findings.push(Finding::skipped(format!("signature for {host}"), why));
+        }
+        findings
+    }
+}
+
+/// Where to, and the key: read anew for each message.
+struct Place {
+    url: Url,
+    key: Option<Vec<u8>>,
+}
+
+impl Place {
+    fn host(&self) -> String {
+        self.url.host_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl WebhookSettings {
+    async fn place(&self) -> Result<Place, String> {
+        let settings = self.clone();
+        let read = tokio::task::spawn_blocking(move || settings.read());
+        match within(SignedDuration::from_secs(5), "read the secret", read).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(panicked)) => Err(panicked.to_string()),
+            Err(late) => Err(late.to_string()),
+        }
+    }
+
+    fn read(&self) -> Result<Place, String> {
+        let value = self.url.read().map_err(|error| told(&error))?;
+        let url = Url::parse(value.expose().trim());
+        let url = url.map_err(|error| format!("the URL in {}: {error}", self.url))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!("the URL in {}: expected http:// or https://", self.url));
+        }
+        let key = match &self.secret {
+            Some(secret) => {
+                let value = secret.read().map_err(|error| told(&error))?;
+                Some(key(value.expose()).map_err(|why| format!("the key in {secret}: {why}"))?)
+            }
+            None => None,
+        };
+        Ok(Place { url, key })
+    }
+}
+
+/// The bytes of a key `whsec_…`.
+fn key(text: &str) -> Result<Vec<u8>, String> {
+    let text = text.trim();
+    let encoded = text.strip_prefix("whsec_").unwrap_or(text);
+    let made = "make one by: echo whsec_$(openssl rand -base64 32)";
+    let key = STANDARD
+        .decode(encoded)
+        .map_err(|_| format!("it is not whsec_ and base64; {made}"))?;
+    if key.len() < KEY_BYTES_MIN {
+        return Err(format!(
+            "it has {} bytes, at least {KEY_BYTES_MIN} are needed; {made}",
+            key.len()
+        ));
+    }
+    Ok(key)
+}
+
+/// `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`.
+fn signature(key: &[u8], id: &str, seconds: i64, body: &str) -> Option<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    mac.update(format!("{id}.{seconds}.{body}").as_bytes());
+    Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+}
+
+struct Webhook {
+    settings: WebhookSettings,
+    context: Context,
+}
+
+#[async_trait]
+impl Notify for Webhook {
+    async fn send(&self, id: JobId, composed: &str) -> Outcome {
+        let place = match self.settings.place().await {
+            Ok(place) => place,
+            Err(why) => return later(why),
+        };
+        match within(SEND_MAX, "deliver the webhook", self.post(&place, id, composed)).await {
+            Ok(outcome) => outcome,
+            Err(late) => later(late.to_string()),
+        }
+    }
+}
+
+impl Webhook {
+    async fn post(&self, place: &Place, id: JobId, composed: &str) -> Outcome {
+        let id = id.to_string();
+        let now = self.context.now().wall;
+        let seconds = now.as_nanos().div_euclid(1_000_000_000);
+        let mut request = self
+            .context
+            .client()
+            .post(place.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", seconds.to_string())
+            .body(composed.to_owned());
+        if let Some(signature) = place
+            .key
+            .as_ref()
+            .and_then(|key| signature(key, &id, seconds, composed))
+        {
+            request = request.header("webhook-signature", signature);
+        }
+        match request.send().await {
+            Ok(response) => judged(response, now).await,
+            Err(error) => later(failure(error)),
+        }
+    }
+}
+
+/// What an answer means: 2xx is delivered, 410 is never, everything else is later.
+async fn judged(mut response: Response, now: Timestamp) -> Outcome {
+    let status = response.status();
+    let not_before = retry_after(&response, now);
+    let mut text = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        text.extend(chunk.iter().take(ANSWER_BYTES_MAX.saturating_sub(text.len())));
+        if text.len() >= ANSWER_BYTES_MAX {
+            break;
+        }
+    }
+    let said = clip(String::from_utf8_lossy(&text).trim(), 160);
+    let answer = if said.is_empty() {
+        status.to_string()
+    } else {
+        format!("{status}: {said}")
+    };
+    if status.is_success() {
+        return Outcome::Done { answer };
+    }
+    if status == StatusCode::GONE {
+        return Outcome::Failed { why: answer };
+    }
+    let why = if status.is_redirection() {
+        format!("{status}: redirects are not followed; configure the new URL")
+    } else {
+        answer
+    };
+    Outcome::Later { why, not_before }
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110), at most an hour.
+fn retry_after(response: &Response, now: Timestamp) -> Option<SignedDuration> {
+    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    patience(value, now)
+}
+
+fn patience(value: &str, now: Timestamp) -> Option<SignedDuration> {
+    let asked = match value.trim().parse::<u32>() {
+        Ok(seconds) => SignedDuration::from_secs(i64::from(seconds)),
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::parse(value.trim()).ok()?;
+            Timestamp::from_jiff(date.timestamp()).since(now)
+        }
+    };
+    Some(asked.clamp(SignedDuration::ZERO, RETRY_AFTER_MAX))
+}
+
+/// An error of the client, without the URL: it may hold a token.
+fn failure(error: reqwest::Error) -> String {
+    told(&error.without_url())
+}
+
+#[cfg(test)]
+mod tests;
