@@ -128,6 +128,12 @@ impl Fold {
         self.seq
     }
 
+    /// Last commit that held a fact.
+    #[must_use]
+    pub fn commit_id(&self) -> CommitId {
+        self.commit
+    }
+
     /// From when on the reactors need the facts: the last tick at or before this moment.
     #[must_use]
     pub fn window_start(&self) -> Elapsed {
@@ -202,7 +208,10 @@ impl Fold {
 
     fn finish(&mut self, mut turn: Turn<'_>) -> Result<Commit, AbsorbPanicked> {
         turn.commit.rows = self.views.take_changed();
-        self.commit = turn.commit.id;
+        // Commits are numbered without gaps; one without facts is none.
+        if !turn.commit.facts.is_empty() {
+            self.commit = turn.commit.id;
+        }
         Ok(turn.commit)
     }
 
