@@ -106,6 +106,14 @@ impl Secret {
         Self(Place::Credential(name.into()))
     }
 
+    /// The file, when it is a file.
+    pub fn file_path(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::File(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Reads the value, each time anew, so that a rotated secret is seen.
     ///
     /// One newline at the end of a file is left out. Blocks for as long as the file system does.

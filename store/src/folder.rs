@@ -200,6 +200,14 @@ impl Folder {
     }
 }
 
+/// Makes durable what was created, renamed or removed in a directory.
+///
+/// # Errors
+/// When the directory cannot be opened or synced.
+pub fn sync_directory(path: &Path) -> std::io::Result<()> {
+    File::open(path).and_then(|folder| folder.sync_all())
+}
+
 pub(crate) fn space(path: &Path) -> Result<Space, StoreError> {
     let stat =
         rustix::fs::statvfs(path).map_err(|errno| StoreError::io("read the free space of", path)(errno.into()))?;
