@@ -121,8 +121,8 @@ pub struct CheckArgs {
     /// Read the configuration only; try nothing outside
     #[arg(long)]
     pub offline: bool,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -132,8 +132,8 @@ pub struct AlertsArgs {
     /// Also alerts that ended, and rules that are quiet
     #[arg(long)]
     pub all: bool,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
     /// What to do with rules.
     #[command(subcommand)]
@@ -157,8 +157,8 @@ pub struct AlertsTestArgs {
     /// A configuration with the rules to try [default: those in force]
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -174,8 +174,8 @@ pub struct AckArgs {
     /// What to tell the others
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -210,8 +210,8 @@ pub struct SilenceArgs {
     /// Lift a silence: its id, or the first characters of it
     #[arg(long, value_name = "ID", conflicts_with_all = ["rule", "service", "all", "lasting", "from", "reason", "by"])]
     pub lift: Option<String>,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -238,14 +238,14 @@ pub struct TimelineArgs {
     /// Only what belongs to this trace
     #[arg(long, value_name = "ID")]
     pub trace: Option<String>,
+    /// See [`Stretch`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Stretch`")]
     pub stretch: Stretch,
     /// How many facts
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: u16,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -264,14 +264,14 @@ pub struct LogsArgs {
     /// Only of this trace
     #[arg(long, value_name = "ID")]
     pub trace: Option<String>,
+    /// See [`Stretch`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Stretch`")]
     pub stretch: Stretch,
     /// How many records
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: u16,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -284,8 +284,8 @@ pub struct TraceArgs {
     /// Most lines to show
     #[arg(long, value_name = "N", default_value_t = 400)]
     pub lines: usize,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -295,11 +295,11 @@ pub struct LatencyArgs {
     /// The service
     #[arg(value_name = "SERVICE")]
     pub service: String,
+    /// See [`Stretch`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Stretch`")]
     pub stretch: Stretch,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -309,8 +309,8 @@ pub struct WhyArgs {
     /// An id, the first characters of one, or a rule that fires
     #[arg(value_name = "ID")]
     pub id: String,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -363,8 +363,8 @@ pub struct DeployArgs {
     /// Idempotency key: the same key is recorded once
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -402,11 +402,11 @@ pub struct BackupArgs {
     /// The backup
     #[arg(value_name = "NAME")]
     pub name: String,
+    /// See [`Waiting`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Waiting`")]
     pub waiting: Waiting,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -416,11 +416,11 @@ pub struct BackupVerifyArgs {
     /// The backup [default: all]
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
+    /// See [`Waiting`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Waiting`")]
     pub waiting: Waiting,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -448,8 +448,8 @@ pub struct RestoreArgs {
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct ActionsArgs {
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
     /// What to do with them; show them when left out.
     #[command(subcommand)]
@@ -473,8 +473,8 @@ pub struct SwitchArgs {
     /// The action [default: all acting]
     #[arg(value_name = "NAME")]
     pub action: Option<String>,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 
@@ -492,11 +492,11 @@ pub struct NotifyTestArgs {
     /// The destination: a [notify.NAME] of the configuration
     #[arg(value_name = "NAME")]
     pub name: String,
+    /// See [`Waiting`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Waiting`")]
     pub waiting: Waiting,
+    /// See [`Asking`].
     #[command(flatten)]
-    #[expect(missing_docs, reason = "see `Asking`")]
     pub asking: Asking,
 }
 

@@ -1,1 +1,37 @@
+//! The binary: wires collectors, the record, alerting, recovery, backup and web together, and is the command line.
 
+mod checking;
+mod children;
+pub mod cli;
+mod client;
+mod clock;
+mod command;
+mod heartbeat;
+mod housekeeping;
+mod ingest;
+mod keeping;
+mod observing;
+mod plan;
+mod replaying;
+mod restoring;
+mod run;
+mod settings;
+mod supervisor;
+mod workers;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use self::{
+    heartbeat::HeartbeatSettings,
+    plan::factory,
+    run::{Running, Setup, start},
+    settings::{ServiceSettings, Settings, StoreSettings, TracesSettings, WebSettings, schema},
+};
+
+/// The whole program: reads the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    command::dispatch(cli::Cli::parse())
+}

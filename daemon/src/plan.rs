@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use alerting::{Rules, Surroundings, WatchedProbe};
+use alerting::{Destinations, Rules, Surroundings, WatchedProbe};
 use config::{Mistake, Name, Source};
 use events::{Factory, House};
 
@@ -56,17 +56,25 @@ pub(crate) fn factory() -> Arc<dyn Factory> {
 
 /// A text that this version cannot read decides nothing, and still tells what fails.
 fn nothing() -> House {
-    House { reactors: Vec::new(), paging: alerting::paging(Vec::new()) }
+    House { reactors: Vec::new(), paging: alerting::paging(&Arc::default()) }
 }
 
 fn house(settings: &Settings) -> House {
-    let rules = rules(settings, &surroundings(settings)).unwrap_or_default();
-    let destinations: Vec<events::Name> = settings.notify.keys().map(journal_name).collect();
+    let rules = Arc::new(rules(settings, &surroundings(settings)).unwrap_or_default());
+    let destinations = Arc::new(destinations(settings));
     let actions: BTreeMap<_, _> = settings.action.iter().map(|(name, action)| (journal_name(name), action.planned())).collect();
-    let backups: BTreeMap<_, _> = settings.backup.iter().filter_map(|(name, backup)| Some((journal_name(name), backup.planned()?))).collect();
-    let told = settings.backup.iter().map(|(name, backup)| (journal_name(name), backup.told())).collect();
-    let mut reactors = alerting::reactors(rules, destinations.clone(), told);
+    let planned = |(name, backup): (&Name, &backup::BackupSettings)| Some((journal_name(name), backup.planned()?));
+    let mut reactors = alerting::reactors(&rules, &destinations);
     reactors.push(Box::new(recovery::GuardReactor::new(actions)));
-    reactors.push(Box::new(backup::ScheduleReactor::new(backups)));
-    House { reactors, paging: alerting::paging(destinations) }
+    reactors.push(Box::new(backup::ScheduleReactor::new(settings.backup.iter().filter_map(planned).collect())));
+    House { reactors, paging: alerting::paging(&destinations) }
+}
+
+/// Who can be told, and who is told what.
+fn destinations(settings: &Settings) -> Destinations {
+    Destinations {
+        all: settings.notify.keys().map(journal_name).collect(),
+        backups: settings.backup.iter().map(|(name, backup)| (journal_name(name), backup.told())).collect(),
+        actions: BTreeMap::new(),
+    }
 }

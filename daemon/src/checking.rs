@@ -1,0 +1,126 @@
+//! `watchkeep check` and `watchkeep init`.
+
+use std::{
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use config::Source;
+use events::Clocks;
+use miette::{IntoDiagnostic, WrapErr};
+use outbound::{Context, ContextOptions, Finding};
+
+use crate::{clock::MachineClocks, keeping, settings, settings::Settings};
+
+/// The file that `init` writes.
+const TEMPLATE: &str = include_str!("settings/template.toml");
+/// The unit that `init --systemd` writes.
+const UNIT: &str = include_str!("settings/watchkeep.service");
+
+/// Checks a configuration: first that it can be read, then, unless `offline`, what it reaches for.
+///
+/// # Errors
+/// When it has mistakes: all of them, with their places.
+pub(crate) async fn check(source: &Source, offline: bool) -> miette::Result<Vec<Finding>> {
+    let settings = settings::read(source).map_err(|mistakes| miette::miette!("{}", mistakes.render(false)))?;
+    let mut findings = vec![Finding::ok("configuration", source.path.display().to_string())];
+    if settings.web.trust_loopback {
+        let detail = "[web] trust_loopback: telemetry from any process on this machine may set off an automatic action";
+        findings.push(Finding::ok("trust", detail));
+    }
+    if offline {
+        findings.push(Finding::skipped("everything outside", "--offline"));
+        return Ok(findings);
+    }
+    let clocks: Arc<dyn Clocks> = Arc::new(MachineClocks::new());
+    let data = settings.data();
+    let environment = settings.environment().to_owned();
+    let options = ContextOptions { clocks, data_dir: data.clone(), environment, extra_ca: None };
+    let context = Context::new(options).into_diagnostic()?;
+    findings.extend(context.preflight());
+    findings.push(writable(&data));
+    findings.extend(reach(&settings, &context).await);
+    Ok(findings)
+}
+
+/// Asks every kind.
+async fn reach(settings: &Settings, context: &Context) -> Vec<Finding> {
+    let mut findings = collectors::probe::Anchors::new(context, &settings.network).preflight().await;
+    let named = |kind: &str, name: &str, mut found: Vec<Finding>| {
+        for finding in &mut found {
+            finding.what = format!("{kind} {name}: {}", finding.what);
+        }
+        found
+    };
+    for (name, probe) in &settings.probe {
+        findings.extend(named("probe", name.as_str(), probe.check.as_dyn().preflight(context).await));
+    }
+    for (name, notify) in &settings.notify {
+        findings.extend(named("notify", name.as_str(), notify.via.as_dyn().preflight(context).await));
+    }
+    for (name, action) in &settings.action {
+        findings.extend(named("action", name.as_str(), action.act.as_dyn().preflight(context)));
+    }
+    for (name, repository) in &settings.repository {
+        findings.push(reach_repository(name.as_str(), repository.clone()).await);
+    }
+    findings
+}
+
+/// Opens a repository for writing, as a backup would.
+async fn reach_repository(name: &str, repository: backup::RepositorySettings) -> Finding {
+    let what = format!("repository {name}: {}", repository.describe());
+    let tried = tokio::task::spawn_blocking(move || {
+        let clocks = MachineClocks::new();
+        let run = backup::Run::new(keeping::host(), backup::Clock::new(move || clocks.now().wall.to_jiff()));
+        let password = repository.password()?;
+        backup::Repository::open(&repository.location()?, password.expose(), backup::Access::Write, run)?.snapshots()
+    });
+    match outbound::within(jiff::SignedDuration::from_secs(60), "open the repository", tried).await {
+        Ok(Ok(Ok(snapshots))) => Finding::ok(what, format!("opens with its password, {} copies", snapshots.len())),
+        Ok(Ok(Err(failure))) if failure.reason() == backup::Reason::NotFound => Finding::ok(what, "nothing is there yet: the first backup makes it"),
+        Ok(Ok(Err(failure))) => Finding::problem(what, failure.chain(), "correct its place, keys or password"),
+        Ok(Err(error)) => Finding::problem(what, error.to_string(), "please report this"),
+        Err(error) => Finding::problem(what, error.to_string(), "check the address and the network"),
+    }
+}
+
+fn writable(data: &Path) -> Finding {
+    let what = format!("data folder {}", data.display());
+    let existing = data.ancestors().find(|path| path.exists()).map_or_else(|| PathBuf::from("."), Path::to_owned);
+    let existing = if existing.as_os_str().is_empty() { PathBuf::from(".") } else { existing };
+    match rustix::fs::access(&existing, rustix::fs::Access::WRITE_OK) {
+        Ok(()) => Finding::ok(what, "can be written to"),
+        Err(errno) => Finding::problem(what, format!("{}: {errno}", existing.display()), "give this user the right to write there, or set [store] path"),
+    }
+}
+
+/// Writes a commented configuration, a repository password, and the systemd unit if asked. Overwrites nothing.
+///
+/// # Errors
+/// When a file is there already or cannot be written.
+pub(crate) fn init(to: Option<&Path>, systemd: bool) -> miette::Result<Vec<String>> {
+    let to = to.unwrap_or(Path::new("watchkeep.toml"));
+    write_new(to, TEMPLATE)?;
+    let mut said = vec![format!("wrote {}", to.display())];
+    let key = Path::new("watchkeep-data/repository.key");
+    if !key.exists() {
+        keeping::write_password(key).into_diagnostic().wrap_err_with(|| format!("write {}", key.display()))?;
+        said.push(format!("wrote {}: the password of the backup repository. Keep a copy elsewhere: without it no backup opens", key.display()));
+    }
+    if systemd {
+        let unit = to.with_file_name("watchkeep.service");
+        write_new(&unit, UNIT)?;
+        said.push(format!("wrote {}", unit.display()));
+    }
+    said.push(format!("next: edit it, then `watchkeep check --config {}`, then `watchkeep run`", to.display()));
+    Ok(said)
+}
+
+fn write_new(path: &Path, text: &str) -> miette::Result<()> {
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
+    let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.into_diagnostic().wrap_err_with(|| format!("write {}: an existing file is left alone", path.display()))
+}

@@ -1,0 +1,48 @@
+//! `timeline`: what happened, the newest last, as a log is read.
+
+use web::answer::{ShownFact, TimelineAnswer};
+
+use super::sentence;
+use crate::command::{
+    page::{Look, Page, Tone},
+    text::{day, padded, plain, time},
+};
+
+/// Widest name of what a fact is about.
+const ABOUT_MAX: usize = 18;
+
+/// The page.
+pub(crate) fn page(answer: &TimelineAnswer, look: Look) -> String {
+    let mut page = Page::new(look);
+    let Some(oldest) = answer.facts.last() else {
+        page.line("nothing was recorded that matches");
+        return page.finish();
+    };
+    if answer.more {
+        page.line(&format!("… older ones: add --until {}", oldest.wall));
+    }
+    let facts: Vec<&ShownFact> = answer.facts.iter().rev().collect();
+    lines(&mut page, &facts);
+    page.finish()
+}
+
+/// Facts as lines, oldest first, each day under its own head.
+pub(crate) fn lines(page: &mut Page, facts: &[&ShownFact]) {
+    let told: Vec<(&ShownFact, sentence::Sentence)> = facts.iter().map(|fact| (*fact, sentence::of(&fact.fact))).collect();
+    let wide = told.iter().map(|(_, sentence)| crate::command::text::width(&sentence.about)).max().unwrap_or(0).min(ABOUT_MAX);
+    let mut today = String::new();
+    for (fact, sentence) in &told {
+        let of_day = day(fact.wall);
+        if of_day != today {
+            page.marked(Tone::Quiet, &format!("{of_day} UTC"), "");
+            today = of_day;
+        }
+        line(page, fact, sentence, wide);
+    }
+}
+
+/// One fact: time, what it is about, what happened.
+pub(crate) fn line(page: &mut Page, fact: &ShownFact, sentence: &sentence::Sentence, wide: usize) {
+    let lead = format!("{}  {}  ", time(fact.wall), padded(&plain(&sentence.about), wide));
+    page.hanging(sentence.tone, &lead, &sentence.text);
+}

@@ -1,0 +1,44 @@
+//! `why`: one screen. What is the case, since when, why, what changed just before, what was done, who was told, and
+//! what to do now.
+
+mod incident;
+mod others;
+
+use web::answer::{ShownFact, WhyAnswer};
+
+use super::timeline;
+use crate::command::{
+    page::{Look, Page},
+    text::{clock, plain},
+};
+
+/// The page.
+pub(crate) fn page(answer: &WhyAnswer, look: Look) -> String {
+    let mut page = Page::new(look);
+    match answer.view.as_str() {
+        "incidents" => incident::page(&mut page, answer),
+        "runs" => others::run(&mut page, answer),
+        "snapshots" => others::snapshot(&mut page, answer),
+        "deliveries" => others::message(&mut page, answer),
+        _ => {
+            page.line(&format!("{} {}", plain(&answer.view), plain(&answer.id)));
+            timeline::lines(&mut page, &answer.facts.iter().collect::<Vec<_>>());
+        }
+    }
+    page.finish()
+}
+
+/// A label that is written once for all the lines under it.
+struct Once<'a>(&'a str);
+
+impl Once<'_> {
+    fn line(&mut self, page: &mut Page, text: &str) {
+        page.field(self.0, text);
+        self.0 = "";
+    }
+}
+
+/// A moment before a line.
+fn at(answer: &WhyAnswer, fact: &ShownFact) -> String {
+    clock(fact.wall, answer.asked_at)
+}

@@ -1,0 +1,250 @@
+//! Why an incident is, or was.
+
+use std::collections::BTreeMap;
+
+use events::{About, Ending, Fact, Incident, JobId, Phase, PhaseCause, Severity};
+use web::answer::WhyAnswer;
+
+use super::{Once, at};
+use crate::command::{
+    page::{Page, Tone},
+    show::sentence::{acting, reading, telling, watching::found},
+    text::{ago, clock, clock_utc, counted, lasting, last_lines, short},
+};
+
+/// Lines of a program's output that are shown.
+const OUTPUT_LINES: usize = 4;
+/// Earlier phases and looks that are shown.
+const HISTORY_MAX: usize = 6;
+
+pub(super) fn page(page: &mut Page, answer: &WhyAnswer) {
+    let Ok(incident) = serde_json::from_value::<Incident>(answer.row.clone()) else {
+        page.line("this incident was written by a version that this one does not understand");
+        return;
+    };
+    headline(page, &incident, answer);
+    page.gap();
+    since(page, &incident, answer);
+    why(page, &incident, answer);
+    before(page, &incident, answer);
+    done(page, answer);
+    told(page, &incident, answer);
+    page.gap();
+    now(page, &incident, answer);
+}
+
+fn headline(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
+    let severity = match incident.terms.severity {
+        Severity::Page => "page",
+        Severity::Ticket => "ticket",
+        Severity::Info => "info",
+        Severity::Other => "?",
+    };
+    let service = incident.service.as_ref().map_or_else(String::new, |service| format!(", service {service}"));
+    let rest = format!("  {} ({severity}){service}, incident {}", incident.rule, short(&answer.id));
+    match incident.resolved {
+        None => page.marked(Tone::Bad, "FIRING", &rest),
+        Some(_) if incident.rule_removed => page.marked(Tone::Doubt, "ENDED (its rule was removed)", &rest),
+        Some(_) => page.marked(Tone::Good, "RESOLVED", &rest),
+    }
+    if let Some(summary) = &incident.terms.summary {
+        page.wrapped(0, summary);
+    }
+}
+
+fn since(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
+    let now = answer.asked_at;
+    let began = incident.breach_began;
+    let text = match incident.resolved {
+        None => format!("{}, {}", clock_utc(began, now), ago(began, now)),
+        Some(resolved) => format!("{} to {}, for {}", clock(began, now), clock_utc(resolved.wall, now), lasting(resolved.wall.since(began))),
+    };
+    let held = lasting(incident.fired.wall.since(began));
+    page.field("since", &format!("{text}; it fired at {} after {held} in breach", clock(incident.fired.wall, now)));
+}
+
+fn why(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
+    let mut label = Once("why");
+    for leaf in &incident.readings {
+        let holds = match leaf.holds {
+            Some(true) => "",
+            Some(false) => " - not so",
+            None => " - unknown",
+        };
+        label.line(page, &format!("{}{holds}", reading(leaf)));
+    }
+    if incident.readings.is_empty() {
+        label.line(page, &incident.terms.when);
+    }
+    for text in looks(incident, answer) {
+        label.line(page, &text);
+    }
+    if incident.resolved.is_some() && !incident.last_readings.is_empty() {
+        let last: Vec<String> = incident.last_readings.iter().map(reading).collect();
+        page.field("ended by", &last.join("; "));
+    }
+}
+
+/// What probes said around it: the last words before it fired first.
+fn looks(incident: &Incident, answer: &WhyAnswer) -> Vec<String> {
+    let mut lines = Vec::new();
+    for fact in &answer.facts {
+        let Fact::ProbeChanged(changed) = &fact.fact.fact else { continue };
+        let word = match changed.look.status {
+            events::Status::Pass => "works",
+            events::Status::Fail => "fails",
+            events::Status::Unknown => "unknown",
+        };
+        lines.push(format!("{} probe {} {word}: {}", at(answer, fact), changed.probe, found(&changed.look)));
+        let first = changed.look.evidence.lines().find(|line| !line.trim().is_empty());
+        if let Some(first) = first.filter(|_| fact.seq <= incident.fired.seq) {
+            lines.push(format!("  it answered: {first}"));
+        }
+    }
+    let left = lines.len().saturating_sub(HISTORY_MAX);
+    lines.drain(..left);
+    if left > 0 {
+        lines.insert(0, format!("… {} before", counted(left as u64, "line", "lines")));
+    }
+    lines
+}
+
+fn before(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
+    let mut label = Once("before");
+    if incident.changes.is_empty() {
+        label.line(page, "nothing that was recorded changed shortly before");
+    }
+    for change in &incident.changes {
+        let ahead = incident.breach_began.since(change.wall);
+        let gap = if ahead.is_negative() { String::new() } else { format!(", {} before the breach", lasting(ahead)) };
+        label.line(page, &format!("{} {}{gap}", clock(change.wall, answer.asked_at), change.text));
+    }
+}
+
+/// What actions did: proposals with their gates, the command, its end and output, the verification.
+pub(super) fn done(page: &mut Page, answer: &WhyAnswer) {
+    let mut label = Once("done");
+    let mut command = None;
+    for fact in &answer.facts {
+        let when = at(answer, fact);
+        match &fact.fact.fact {
+            Fact::ActionProposed(proposed) => {
+                let mode = if proposed.mode == events::ActionMode::Automatic { "automatic" } else { "dry-run" };
+                label.line(page, &format!("{when} {} ({mode}): {}", proposed.action, acting::gates(&proposed.gates)));
+                command = Some(proposed.command.clone());
+            }
+            Fact::ActStarting(_) => {
+                if let Some(command) = &command {
+                    label.line(page, &format!("{when} ran: {command}"));
+                }
+            }
+            Fact::ActRefused(gated) => label.line(page, &format!("{when} {}: {}", gated.action, acting::gates(&gated.gates))),
+            Fact::ActFinished(finished) => {
+                label.line(page, &format!("{when} {}", acting::end(&finished.end)));
+                last_lines(&finished.output, OUTPUT_LINES).iter().for_each(|line| page.quoted(line));
+            }
+            Fact::ActionVerifying(verifying) if verifying.since.is_none() => {
+                label.line(page, &format!("{when} not yet as it should be: {}", crate::command::show::sentence::readings(&verifying.readings)));
+            }
+            Fact::ActionConcluded(concluded) => {
+                label.line(page, &format!("{when} {}: {}", acting::result(concluded.result), concluded.summary));
+                for leaf in &concluded.verified {
+                    label.line(page, &format!("  {}", reading(leaf)));
+                }
+            }
+            Fact::IncidentAcked(acked) => {
+                let note = acked.note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
+                label.line(page, &format!("{when} taken by {}{note}", acked.by));
+            }
+            _ => {}
+        }
+    }
+    if label.0 == "done" {
+        label.line(page, "nothing: no action, and nobody has taken it");
+    }
+}
+
+/// How a message stands.
+struct Told {
+    text: String,
+    destination: String,
+    state: String,
+}
+
+fn told(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
+    let mut messages: BTreeMap<JobId, Told> = BTreeMap::new();
+    let mut order = Vec::new();
+    for fact in &answer.facts {
+        let when = at(answer, fact);
+        let mut state = |job: JobId, text: String| messages.get_mut(&job).into_iter().for_each(|told| told.state.clone_from(&text));
+        match &fact.fact.fact {
+            Fact::Notified(notified) => {
+                let text = match &notified.about {
+                    About::Firing { .. } => "fires".to_owned(),
+                    About::Resolved { .. } => "resolved".to_owned(),
+                    About::Reminder { .. } => "reminder".to_owned(),
+                    other => telling::about(other),
+                };
+                order.push(notified.job);
+                messages.insert(notified.job, Told { text, destination: notified.destination.to_string(), state: format!("queued at {when}, not sent yet") });
+            }
+            Fact::JobStarted(started) => {
+                state(started.job, format!("being sent since {when}"));
+                started.covers.iter().for_each(|job| state(*job, "said by the message after it".to_owned()));
+            }
+            Fact::JobFailed(failed) => state(failed.job, format!("NOT ARRIVED yet, tried {}, last at {when}: {}", counted(u64::from(failed.attempt), "time", "times"), failed.why)),
+            Fact::JobDone(done) => {
+                let answer = if done.answer.is_empty() { String::new() } else { format!(" ({})", done.answer) };
+                state(done.job, format!("arrived at {when}{answer}"));
+            }
+            Fact::JobEnded(ended) if ended.ending == Ending::Superseded => state(ended.job, "said by another message".to_owned()),
+            Fact::JobEnded(ended) => state(ended.job, format!("{} at {when}: {}", telling::ending(ended.ending), ended.why)),
+            _ => {}
+        }
+    }
+    let mut label = Once("told");
+    for told in order.iter().filter_map(|job| messages.get(job)) {
+        label.line(page, &format!("{} ({}): {}", told.destination, told.text, told.state));
+    }
+    if order.is_empty() {
+        let text = match incident.terms.notify.is_empty() {
+            true => "nobody: the rule names no one to notify",
+            false => "nobody: it was silenced, or is about to be told",
+        };
+        label.line(page, text);
+    }
+}
+
+fn now(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
+    let id = short(&answer.id);
+    let mut label = Once("now");
+    if let Some(runbook) = &incident.terms.runbook {
+        label.line(page, runbook);
+    }
+    if let Some(held) = answer.facts.iter().rev().find_map(held) {
+        label.line(page, &format!("watchkeep actions allow {held}   (once you have looked)"));
+    }
+    if incident.resolved.is_none() && incident.ack.is_none() {
+        label.line(page, &format!("watchkeep ack {id}   (stops the reminders)"));
+    }
+    let service = incident.service.as_ref().map_or_else(String::new, |service| format!(" --service {service}"));
+    let since = incident.breach_began.plus(-jiff::SignedDuration::from_mins(10)).to_jiff().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    label.line(page, &format!("watchkeep timeline{service} --since {since}"));
+    if incident.service.is_some() {
+        label.line(page, &format!("watchkeep logs{service} --severity warn --since {since}"));
+    }
+    if answer.facts.iter().any(removed) {
+        label.line(page, "the rule is gone: nobody watches whether the breach goes on");
+    }
+}
+
+fn held(fact: &web::answer::ShownFact) -> Option<&events::Name> {
+    match &fact.fact.fact {
+        Fact::ActionConcluded(concluded) if concluded.result == events::ActionResult::Held => Some(&concluded.action),
+        _ => None,
+    }
+}
+
+fn removed(fact: &web::answer::ShownFact) -> bool {
+    matches!(&fact.fact.fact, Fact::AlertPhase(phase) if phase.why == PhaseCause::RuleRemoved && phase.to == Phase::Inactive)
+}

@@ -1,0 +1,141 @@
+//! What costs nothing when it is missed: pruning telemetry, verifying the chain. tokio-cron-scheduler only wakes it;
+//! whatever must not be missed is a fact with a due time.
+
+use std::sync::Arc;
+
+use events::{Envelope, Fact, LimitReached, Stop, Timestamp, name_of};
+use jiff::SignedDuration;
+use store::telemetry::Retention;
+use tokio::sync::Notify;
+use tokio_cron_scheduler::{Job, JobScheduler};
+use web::App;
+
+use crate::{
+    settings::Settings,
+    supervisor::{Stage, Supervisor, Token},
+};
+
+/// Telemetry is kept so long when nothing is said.
+const KEEP: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Most disk of telemetry when nothing is said.
+const DISK_MAX: u64 = 20 << 30;
+/// On a day on which the clock jumped nothing is pruned.
+const AFTER_JUMP: SignedDuration = SignedDuration::from_hours(24);
+/// Second 17 of every tenth minute; night at 04:23.
+const PRUNE_AT: &str = "17 */10 * * * *";
+const SCRUB_AT: &str = "0 23 4 * * *";
+
+/// Starts the scheduler and what it wakes.
+pub(crate) fn start(settings: &Settings, app: &App, supervisor: &mut Supervisor) {
+    let keep = settings.store.telemetry.map_or(KEEP, config::Span::get);
+    let bytes_max = settings.store.disk.map_or(DISK_MAX, config::Bytes::get);
+    let (prune, scrub) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let token = supervisor.token(Stage::Collect);
+    let wakers = vec![(PRUNE_AT, Arc::clone(&prune)), (SCRUB_AT, Arc::clone(&scrub))];
+    let stop = token.clone();
+    supervisor.restarting(Stage::Collect, "housekeeping".to_owned(), move || schedule(wakers.clone(), stop.clone()));
+    let (pruned, stop) = (app.clone(), token.clone());
+    supervisor.restarting(Stage::Collect, "pruning".to_owned(), move || {
+        let (app, stop, wake) = (pruned.clone(), stop.clone(), Arc::clone(&prune));
+        async move {
+            while woken(&wake, &stop).await {
+                prune_once(&app, keep, bytes_max).await;
+            }
+        }
+    });
+    let (scrubbed, stop) = (app.clone(), token);
+    supervisor.restarting(Stage::Collect, "scrub".to_owned(), move || {
+        let (app, stop, wake) = (scrubbed.clone(), stop.clone(), Arc::clone(&scrub));
+        async move {
+            while woken(&wake, &stop).await {
+                scrub_once(&app).await;
+            }
+        }
+    });
+}
+
+async fn woken(wake: &Notify, stop: &Token) -> bool {
+    tokio::select! { () = wake.notified() => true, () = stop.stopped() => false }
+}
+
+async fn schedule(wakers: Vec<(&'static str, Arc<Notify>)>, stop: Token) {
+    let scheduler = match JobScheduler::new().await {
+        Ok(scheduler) => scheduler,
+        Err(error) => {
+            tracing::error!(%error, "prepare housekeeping");
+            return;
+        }
+    };
+    for (at, wake) in wakers {
+        let job = Job::new(at, move |_, _| wake.notify_one());
+        let added = match job {
+            Ok(job) => scheduler.add(job).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = added {
+            tracing::error!(at, %error, "schedule housekeeping");
+        }
+    }
+    let mut scheduler = scheduler;
+    if let Err(error) = scheduler.start().await {
+        tracing::error!(%error, "start housekeeping");
+        return;
+    }
+    stop.stopped().await;
+    if let Err(error) = scheduler.shutdown().await {
+        tracing::debug!(%error, "stop housekeeping");
+    }
+}
+
+async fn prune_once(app: &App, keep: SignedDuration, bytes_max: u64) {
+    let now: Timestamp = app.now();
+    let jumped = app.journal.views().await.now.jumped;
+    if jumped.is_some_and(|at| now.since(at.wall).abs() < AFTER_JUMP) {
+        tracing::info!("telemetry is not pruned today: the clock jumped");
+        return;
+    }
+    match app.telemetry.retain(Retention { now, keep, bytes_max: Some(bytes_max) }).await {
+        Err(error) => tracing::warn!(%error, "prune telemetry"),
+        Ok(removed) => {
+            let count = removed.logs + removed.spans + removed.probes;
+            if count > 0 {
+                tracing::info!(count, "telemetry pruned");
+            }
+            if removed.over_budget {
+                let detail = format!("telemetry was pruned before its time, {count} records: it may take {bytes_max} bytes ([store] disk)");
+                record(app, LimitReached { limit: name_of("disk_budget"), count, detail }).await;
+            }
+        }
+    }
+    let overflowed = app.telemetry.overflowed();
+    if overflowed > 0 {
+        let detail = "records of too many services or releases were counted as `other`".to_owned();
+        record(app, LimitReached { limit: name_of("series"), count: overflowed, detail }).await;
+    }
+}
+
+/// Verifies the chain; damage is a fact that pages.
+async fn scrub_once(app: &App) {
+    match app.journal.verify_chain().await {
+        Ok(report) => match report.damage.first() {
+            None => tracing::info!(commits = report.commits, "the journal's chain holds"),
+            Some(damage) => {
+                tracing::error!(?damage, "the journal is damaged");
+                let failed = events::TaskFailed { task: name_of("scrub"), error: format!("the journal is damaged: {damage}"), failures: 1 };
+                submit(app, Fact::TaskFailed(failed)).await;
+            }
+        },
+        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "verify the journal's chain"),
+    }
+}
+
+async fn record(app: &App, limit: LimitReached) {
+    submit(app, Fact::LimitReached(limit)).await;
+}
+
+async fn submit(app: &App, fact: Fact) {
+    let envelope = Envelope::new(name_of("daemon"), name_of("housekeeping"), fact);
+    if let Err(error) = app.journal.submit_reserved(envelope.into()).await {
+        tracing::warn!(%error, "record what housekeeping found");
+    }
+}

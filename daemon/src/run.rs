@@ -1,0 +1,231 @@
+//! The daemon: starts everything in order, waits for a signal, and stops everything in order.
+
+mod banner;
+mod collect;
+mod record;
+mod serve;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use config::Source;
+use events::{Clocks, Fact, Stopped, TaskFailed, name_of};
+use miette::{IntoDiagnostic, WrapErr};
+use outbound::{Context, ContextOptions};
+use store::{Folder, Options};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+use web::App;
+
+use crate::{
+    clock::MachineClocks,
+    heartbeat, housekeeping, keeping, observing, settings,
+    settings::Settings,
+    supervisor::{Stage, Supervisor},
+    workers,
+};
+
+/// Failures of tasks that wait to be recorded.
+const FAILURES_MAX: usize = 64;
+
+/// What a daemon is started with.
+pub struct Setup {
+    /// The configuration file.
+    pub source: Source,
+    /// The machine's clocks, or a test's.
+    pub clocks: Arc<dyn Clocks>,
+    /// How the record is opened; anything but the default is for tests.
+    pub options: Options,
+}
+
+impl Setup {
+    /// The usual: a file, the machine's clocks, a safe record.
+    #[must_use]
+    pub fn new(source: Source) -> Self {
+        Self { source, clocks: Arc::new(MachineClocks::new()), options: Options::default() }
+    }
+}
+
+/// A daemon that runs.
+pub struct Running {
+    /// What its API reads from and records to.
+    pub app: App,
+    /// Its data folder.
+    pub data: PathBuf,
+    /// The socket of its API.
+    pub socket: PathBuf,
+    supervisor: Supervisor,
+    // The lock on the data folder: given back last.
+    _folder: Arc<Folder>,
+}
+
+/// Starts everything.
+///
+/// # Errors
+/// When the configuration has mistakes, the data folder is taken or cannot be used, or an address is taken.
+pub async fn start(setup: Setup) -> miette::Result<Running> {
+    let settings = settings::read(&setup.source).map_err(|mistakes| miette::miette!("{}", mistakes.render(false)))?;
+    let settings = Arc::new(settings);
+    let data = settings.data();
+    let folder = Arc::new(own(&data, setup.clocks.as_ref())?);
+    keeping::first_password(&settings)?;
+    let (failed, failures) = mpsc::channel(FAILURES_MAX);
+    let mut supervisor = Supervisor::new(failed);
+    let context = context(&settings, &data, &setup.clocks)?;
+
+    let record = record::open(&setup, &settings, &folder, &mut supervisor).await?;
+    let app = App {
+        journal: record.journal.clone(),
+        telemetry: record.telemetry.clone(),
+        clocks: Arc::clone(&setup.clocks),
+        described: Arc::new(banner::describe(&setup.source, &settings)),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    // Before probes look: what they are compared with is there.
+    record::begin(&setup.source, &app, &mut supervisor, failures).await?;
+    record::tick_on(&record, &mut supervisor);
+    let queues = keeping::queues(&settings, &app, &context, &data)?;
+    workers::end_orphans(&app.journal, &queues.iter().map(|(queue, _)| queue.clone()).collect()).await;
+    workers::start(&mut supervisor, &app.journal, queues);
+    collect::start(&settings, &app, &context, &mut supervisor)?;
+    for (name, heartbeat) in &settings.heartbeat {
+        let (name, heartbeat, app, context) = (name.as_str().to_owned(), heartbeat.clone(), app.clone(), context.clone());
+        let token = supervisor.token(Stage::Collect);
+        let task = move || heartbeat::beat(name.clone(), heartbeat.clone(), app.clone(), context.clone(), token.clone());
+        supervisor.restarting(Stage::Collect, "heartbeat".to_owned(), task);
+    }
+    housekeeping::start(&settings, &app, &mut supervisor);
+    let socket = serve::start(&settings, &app, &data, &mut supervisor).await?;
+    Ok(Running { app, data, socket, supervisor, _folder: folder })
+}
+
+fn own(data: &Path, clocks: &dyn Clocks) -> miette::Result<Folder> {
+    let command: Vec<String> = std::env::args().collect();
+    Folder::own(data, clocks.now().wall, &command.join(" "))
+        .into_diagnostic()
+        .wrap_err_with(|| format!("take the data folder {}", data.display()))
+}
+
+fn context(settings: &Settings, data: &Path, clocks: &Arc<dyn Clocks>) -> miette::Result<Context> {
+    let options = ContextOptions {
+        clocks: Arc::clone(clocks),
+        data_dir: data.to_owned(),
+        environment: settings.environment().to_owned(),
+        extra_ca: None,
+    };
+    Context::new(options).into_diagnostic().wrap_err("prepare to reach out")
+}
+
+impl Running {
+    /// Stops everything in order; nothing that was acknowledged is lost.
+    pub async fn stop(self, reason: &str) {
+        let stopped = Fact::Stopped(Stopped { reason: reason.to_owned() });
+        let envelope = events::Envelope::new(name_of("daemon"), name_of("daemon"), stopped);
+        if let Err(error) = self.app.journal.submit_reserved(envelope.into()).await {
+            tracing::warn!(%error, "record the end");
+        }
+        self.supervisor.stop().await;
+        if let Err(error) = std::fs::remove_file(&self.socket) {
+            tracing::debug!(%error, "remove the socket");
+        }
+    }
+}
+
+/// Why the daemon ends.
+enum End {
+    /// A signal asks for it.
+    Signal(&'static str),
+    /// A new configuration is in place: it starts itself anew.
+    Reload,
+    /// An essential part ended by itself.
+    Fatal,
+}
+
+/// `watchkeep run`: everything from reading the file to the exit code.
+pub(crate) fn run(named: Option<&Path>) -> ExitCode {
+    observing::subscribe();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&miette::miette!("start the runtime: {error}")),
+    };
+    let ended = runtime.block_on(watch(named));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    observing::flush();
+    match ended {
+        Ok(End::Signal(_)) => ExitCode::SUCCESS,
+        Ok(End::Fatal) => ExitCode::FAILURE,
+        Ok(End::Reload) => fail(&start_anew()),
+        Err(report) => fail(&report),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the reason of an end has to reach whoever started the daemon")]
+fn fail(report: &miette::Report) -> ExitCode {
+    eprintln!("watchkeep: {report:?}");
+    ExitCode::FAILURE
+}
+
+async fn watch(named: Option<&Path>) -> miette::Result<End> {
+    let source = settings::source(named)?;
+    let settings = settings::read(&source).map_err(|mistakes| miette::miette!("{}", mistakes.render(false)))?;
+    observing::export(&settings);
+    // Before anything runs: a signal that comes during the start is not lost.
+    let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
+    let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
+    let mut hangup = signal(SignalKind::hangup()).into_diagnostic()?;
+    let running = start(Setup::new(source)).await?;
+    banner::print(&running, &settings);
+    let fatal = running.supervisor.fatal();
+    let end = loop {
+        tokio::select! {
+            _ = terminate.recv() => break End::Signal("SIGTERM"),
+            _ = interrupt.recv() => break End::Signal("SIGINT"),
+            () = fatal.cancelled() => break End::Fatal,
+            _ = hangup.recv() => if may_reload(named, &running).await { break End::Reload },
+        }
+    };
+    let reason = match &end {
+        End::Signal(name) => name,
+        End::Reload => "reload",
+        End::Fatal => "an essential part ended",
+    };
+    tracing::info!(reason, "stopping");
+    running.stop(reason).await;
+    Ok(end)
+}
+
+/// Whether the new configuration is good; a bad one keeps the old one in force, and that is said and recorded.
+async fn may_reload(named: Option<&Path>, running: &Running) -> bool {
+    let wrong = match settings::source(named) {
+        Err(report) => format!("{report:?}"),
+        Ok(source) => match settings::read(&source) {
+            Ok(_) => return true,
+            Err(mistakes) => mistakes.render(false),
+        },
+    };
+    tracing::error!("the new configuration is not used, the old one stays in force:\n{wrong}");
+    let error = wrong.chars().take(2000).collect();
+    let failed = Fact::TaskFailed(TaskFailed { task: name_of("reload"), error, failures: 1 });
+    let envelope = events::Envelope::new(name_of("daemon"), name_of("daemon"), failed);
+    if let Err(error) = running.app.journal.submit_reserved(envelope.into()).await {
+        tracing::warn!(%error, "record the refused reload");
+    }
+    false
+}
+
+/// Replaces this process by a new one of the same command; returns only when that fails.
+fn start_anew() -> miette::Report {
+    use std::os::unix::process::CommandExt;
+    let binary = match std::env::current_exe() {
+        Ok(binary) => binary,
+        Err(error) => return miette::miette!("find the own binary: {error}"),
+    };
+    let error = std::process::Command::new(binary).args(std::env::args_os().skip(1)).exec();
+    miette::miette!("start anew after a reload: {error}")
+}

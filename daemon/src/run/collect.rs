@@ -1,0 +1,108 @@
+//! Probes: built from the settings, run on their grid, their results handed to the journal and to telemetry.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use collectors::probe::{Anchors, OwnNetwork, ProbeSink, Runner, StatusOf, Watch};
+use events::{Batch, Input, Name, NetworkChanged, ProbeResult, Record, Stop};
+use futures_util::FutureExt;
+use jiff::SignedDuration;
+use outbound::Context;
+use store::{Expected, Journal, telemetry::Telemetry};
+use tokio::sync::mpsc;
+use web::App;
+
+use crate::{
+    settings::Settings,
+    supervisor::{Stage, Supervisor, Token},
+};
+
+/// Results that wait to be stored; when it is full, fewer probes look.
+const RESULTS_MAX: usize = 4096;
+/// Results are stored together once a second.
+const TOGETHER: Duration = Duration::from_secs(1);
+/// Most results stored together.
+const BATCH_MAX: usize = 1000;
+
+/// Hands results on: status to the journal, the measurement to telemetry.
+struct Sink {
+    journal: Journal,
+    results: mpsc::Sender<ProbeResult>,
+}
+
+#[async_trait]
+impl ProbeSink for Sink {
+    async fn result(&self, result: ProbeResult) {
+        if let Err(error) = self.journal.submit(Input::Probe(Box::new(result.clone()))).await {
+            tracing::warn!(probe = %result.probe, %error, "record a result; the next one is compared again");
+        }
+        // Closed only while the daemon stops.
+        let _ = self.results.send(result).await;
+    }
+
+    async fn network(&self, changed: NetworkChanged) {
+        if let Err(error) = self.journal.submit_reserved(Input::Network(changed)).await {
+            tracing::warn!(%error, "record the state of our own network");
+        }
+    }
+}
+
+/// Starts all probes.
+pub(super) fn start(settings: &Settings, app: &App, context: &Context, supervisor: &mut Supervisor) -> miette::Result<()> {
+    let mut watches = Vec::new();
+    for (name, probe) in &settings.probe {
+        let watch = Watch::new(name, probe, context).map_err(|mistake| miette::miette!("probe {}: {}", name.as_str(), mistake.message))?;
+        watches.push(watch);
+    }
+    app.journal.expect(watches.iter().map(expected).collect());
+    let (results, waiting) = mpsc::channel(RESULTS_MAX);
+    let (telemetry, stop) = (app.telemetry.clone(), supervisor.token(Stage::Work));
+    supervisor.essential(Stage::Work, "results", store_results(telemetry, waiting, stop));
+    let sink: Arc<dyn ProbeSink> = Arc::new(Sink { journal: app.journal.clone(), results });
+    let journal = app.journal.clone();
+    let status: StatusOf = Arc::new(move |name: &Name| {
+        let views = journal.views().now_or_never()?;
+        views.probes.get(name.as_str()).map(|row| row.status)
+    });
+    let (context, network) = (context.clone(), settings.network.clone());
+    let token = supervisor.token(Stage::Collect);
+    supervisor.restarting(Stage::Collect, "probes".to_owned(), move || {
+        let own = OwnNetwork::new(Anchors::new(&context, &network), Arc::clone(&sink));
+        Runner::new(&context, own, watches.clone(), Arc::clone(&status), Arc::clone(&sink)).run(token.0.clone())
+    });
+    Ok(())
+}
+
+fn expected(watch: &Watch) -> Expected {
+    let limit = watch.every.saturating_mul(3) + watch.look_max;
+    Expected {
+        probe: watch.name.clone(),
+        service: watch.service.clone(),
+        limit: SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX),
+    }
+}
+
+/// Stores results together, so that a thousand probes are not a thousand commits.
+async fn store_results(telemetry: Telemetry, mut waiting: mpsc::Receiver<ProbeResult>, stop: Token) {
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            received = waiting.recv_many(&mut batch, BATCH_MAX) => if received == 0 { stop.stopped().await; return },
+            () = stop.stopped() => {}
+        }
+        let more = async { while batch.len() < BATCH_MAX && waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {} };
+        if !stop.is_stopped() {
+            let _ = tokio::time::timeout(TOGETHER, more).await;
+        }
+        let records: Vec<Record> = batch.drain(..).map(Record::Probe).collect();
+        if !records.is_empty() {
+            let stored = Batch { source: "probe".to_owned(), key: None, records, reply: Vec::new() };
+            if let Err(error) = telemetry.append(stored).await {
+                tracing::warn!(%error, "store the results of probes");
+            }
+        }
+        if stop.is_stopped() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The record: opened, told that it was started and by which rules, and ticked.
+
+use std::{sync::Arc, time::Duration};
+
+use config::Source;
+use events::{Answer, Configured, Envelope, Fact, Started, Stop, TaskFailed, name_of};
+use miette::{IntoDiagnostic, WrapErr};
+use store::{
+    Folder, Journal, Store,
+    telemetry::{Telemetry, TelemetryContext, TelemetryOptions},
+};
+use tokio::{sync::mpsc, time::MissedTickBehavior};
+use web::App;
+
+use super::Setup;
+use crate::{
+    plan,
+    settings::Settings,
+    supervisor::{Stage, Supervisor, Token},
+};
+
+/// Time between two ticks.
+const TICK: Duration = Duration::from_secs(5);
+
+/// Journal and telemetry, both with their writers running.
+pub(super) struct Record {
+    pub(super) journal: Journal,
+    pub(super) telemetry: Telemetry,
+}
+
+/// Opens both; their writers stop last.
+pub(super) async fn open(setup: &Setup, _: &Settings, folder: &Arc<Folder>, supervisor: &mut Supervisor) -> miette::Result<Record> {
+    let composer = Arc::new(alerting::MessageComposer);
+    let opened = Journal::open(folder, setup.options.clone(), plan::factory(), composer, Arc::clone(&setup.clocks)).await;
+    let (journal, writer) = opened.into_diagnostic().wrap_err("open the journal")?;
+    let context = TelemetryContext {
+        counted: journal.views().await.now.telemetry,
+        releases: journal.releases(),
+        clocks: Arc::clone(&setup.clocks),
+    };
+    let options = TelemetryOptions { database: setup.options.clone(), ..TelemetryOptions::default() };
+    let opened = Telemetry::open(folder.path(), options, context).await;
+    let (telemetry, telemetry_writer) = opened.into_diagnostic().wrap_err("open telemetry")?;
+    let token = supervisor.token(Stage::Write);
+    let stop = token.clone();
+    supervisor.essential(Stage::Write, "journal", async move { writer.run(&stop).await });
+    supervisor.essential(Stage::Write, "telemetry", async move { telemetry_writer.run(&token).await });
+    Ok(Record { journal, telemetry })
+}
+
+/// Records the start and the rules that hold from here on, and from then on failures of tasks.
+pub(super) async fn begin(source: &Source, app: &App, supervisor: &mut Supervisor, failures: mpsc::Receiver<TaskFailed>) -> miette::Result<()> {
+    let started = Fact::Started(Started { version: app.version.to_owned(), identity: app.journal.identity() });
+    record(&app.journal, started).await.wrap_err("record the start")?;
+    let text = config::redacted(&source.text);
+    let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
+    let before = app.journal.views().await.now.configured.clone();
+    let same = before.filter(|before| before.digest == digest).map(|before| before.text);
+    let configured = Fact::Configured(Configured { digest, text: same.is_none().then_some(text), same_as: same });
+    record(&app.journal, configured).await.wrap_err("record the configuration")?;
+    let (journal, token) = (app.journal.clone(), supervisor.token(Stage::Write));
+    supervisor.essential(Stage::Write, "failures", record_failures(journal, failures, token));
+    Ok(())
+}
+
+async fn record(journal: &Journal, fact: Fact) -> miette::Result<Answer> {
+    let envelope = Envelope::new(name_of("daemon"), name_of("daemon"), fact);
+    journal.submit_reserved(envelope.into()).await.into_diagnostic()
+}
+
+async fn record_failures(journal: Journal, mut failures: mpsc::Receiver<TaskFailed>, stop: Token) {
+    loop {
+        let failed = tokio::select! { failed = failures.recv() => failed, () = stop.stopped() => return };
+        let Some(failed) = failed else {
+            stop.stopped().await;
+            return;
+        };
+        if let Err(error) = record(&journal, Fact::TaskFailed(failed)).await {
+            tracing::warn!(%error, "record the failure of a task");
+        }
+    }
+}
+
+/// Ticks every five seconds until the writers stop.
+pub(super) fn tick_on(record: &Record, supervisor: &mut Supervisor) {
+    let store = Store::new(record.journal.clone(), Arc::new(record.telemetry.clone()));
+    let stop = supervisor.token(Stage::Write);
+    supervisor.essential(Stage::Write, "ticks", async move {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! { _ = interval.tick() => {}, () = stop.stopped() => return }
+            if let Err(error) = store.tick().await {
+                tracing::warn!(%error, "record a tick; what was counted goes with the next one");
+            }
+        }
+    });
+}

@@ -1,0 +1,329 @@
+//! The answers of the API as types: a handler writes them, the command line reads them. Fields are only added.
+
+use std::collections::BTreeMap;
+
+use events::{
+    Action, ActionRun, Backup, CommitId, Envelope, Incident, JobId, LogRecord, Name, Now, Probe, Release, RulePhase, Seq,
+    ServiceId, Silence, SilenceId, Snapshot, SpanRecord, Timestamp, TraceId,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A probe as configured, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescribedProbe {
+    /// Its name.
+    pub name: Name,
+    /// The service it speaks for.
+    pub service: ServiceId,
+    /// Its kind.
+    pub kind: String,
+    /// What it looks at, without secrets.
+    pub target: String,
+    /// How often, in words.
+    pub every: String,
+}
+
+/// An action as configured, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescribedAction {
+    /// Its name.
+    pub name: Name,
+    /// How far it may go by itself.
+    pub mode: String,
+    /// What it runs.
+    pub command: String,
+}
+
+/// The configuration in words, for answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Described {
+    /// The daemon's own environment.
+    pub environment: String,
+    /// Where the configuration came from.
+    pub file: String,
+    /// Probes.
+    pub probes: Vec<DescribedProbe>,
+    /// Names of rules, those implied by probes included.
+    pub rules: Vec<String>,
+    /// Names of destinations.
+    pub destinations: Vec<Name>,
+    /// Names of backups.
+    pub backups: Vec<Name>,
+    /// Actions.
+    pub actions: Vec<DescribedAction>,
+    /// Where telemetry goes.
+    pub listen: Option<String>,
+}
+
+/// Whether the daemon does what it is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// True when nothing speaks against it.
+    pub ready: bool,
+    /// What speaks against it.
+    pub problems: Vec<String>,
+}
+
+/// A job that is not at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingJob {
+    /// Its id.
+    pub id: JobId,
+    /// Its queue.
+    pub queue: Name,
+    /// What it does: `message`, `backup`, `act`.
+    pub work: String,
+    /// `waiting`, `begun` or `left` (an attempt ended with its process).
+    pub state: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    pub failure: Option<String>,
+    /// How far it is, in its own words.
+    pub progress: Option<String>,
+}
+
+/// `/api/v1/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusAnswer {
+    /// When this was answered.
+    pub asked_at: Timestamp,
+    /// Version of the binary that answers.
+    pub version: String,
+    /// The configuration in words.
+    pub described: Described,
+    /// Whether the daemon does what it is for.
+    pub ready: Readiness,
+    /// The row that every tick changes.
+    pub now: Now,
+    /// Probes by name.
+    pub probes: BTreeMap<String, Probe>,
+    /// Rules that are not inactive, by name.
+    pub phases: BTreeMap<String, RulePhase>,
+    /// Incidents that are open, or ended and not told yet, by id.
+    pub incidents: BTreeMap<String, Incident>,
+    /// Silences that are set, by id.
+    pub silences: BTreeMap<String, Silence>,
+    /// What is live, by service.
+    pub releases: BTreeMap<String, Release>,
+    /// Backups by name.
+    pub backups: BTreeMap<String, Backup>,
+    /// Actions by name.
+    pub actions: BTreeMap<String, Action>,
+    /// Jobs that wait.
+    pub jobs: Vec<WaitingJob>,
+    /// Last fact of the journal.
+    pub seq: Seq,
+    /// Last commit of the journal.
+    pub commit: CommitId,
+    /// Link of the chain at that commit.
+    pub link: String,
+    /// Figures of telemetry, by name.
+    pub telemetry: BTreeMap<String, Value>,
+}
+
+/// `/api/v1/alerts`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AlertsAnswer {
+    /// When this was answered.
+    pub asked_at: Timestamp,
+    /// The row that every tick changes.
+    pub now: Now,
+    /// Names of all rules.
+    pub rules: Vec<String>,
+    /// Rules that are not inactive, by name.
+    pub phases: BTreeMap<String, RulePhase>,
+    /// Incidents that are open, or ended and not told yet, by id.
+    pub incidents: BTreeMap<String, Incident>,
+    /// Silences that are set, by id.
+    pub silences: BTreeMap<String, Silence>,
+    /// Ended incidents, newest first, when asked for with `all=true`.
+    pub ended: Vec<Incident>,
+}
+
+/// A fact as an answer shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShownFact {
+    /// Its place.
+    pub seq: Seq,
+    /// The commit it came with.
+    pub commit: CommitId,
+    /// When it was recorded.
+    pub wall: Timestamp,
+    /// The fact and the reactor it follows from; absent for what was observed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<(Seq, Name)>,
+    /// The fact.
+    pub fact: Envelope,
+}
+
+/// `/api/v1/timeline`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TimelineAnswer {
+    /// When this was answered.
+    pub asked_at: Timestamp,
+    /// The facts, newest first; with `after` oldest first.
+    pub facts: Vec<ShownFact>,
+    /// True when there are more.
+    pub more: bool,
+}
+
+/// `/api/v1/why/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WhyAnswer {
+    /// When this was answered.
+    pub asked_at: Timestamp,
+    /// Which view the row is of: `incidents`, `runs`, `snapshots`, `deliveries`.
+    pub view: String,
+    /// Key of the row.
+    pub id: String,
+    /// The row.
+    pub row: Value,
+    /// The incident that it belongs to, when it is none itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub incident: Option<Incident>,
+    /// What was recorded about it, oldest first.
+    pub facts: Vec<ShownFact>,
+    /// True when there is more than is shown.
+    #[serde(default)]
+    pub more: bool,
+}
+
+impl WhyAnswer {
+    /// The row as a run of an action, when it is one.
+    #[must_use]
+    pub fn run(&self) -> Option<ActionRun> {
+        (self.view == "runs").then(|| serde_json::from_value(self.row.clone()).ok()).flatten()
+    }
+}
+
+/// `/api/v1/logs`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogsAnswer {
+    /// When this was answered.
+    pub asked_at: Timestamp,
+    /// The records, newest first.
+    pub records: Vec<LogRecord>,
+    /// Where to go on with `before`; absent when there are no more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub before: Option<String>,
+    /// What could not be read, in words.
+    #[serde(default)]
+    pub missing: Vec<String>,
+}
+
+/// `/api/v1/traces/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TraceAnswer {
+    /// Which trace.
+    pub trace: TraceId,
+    /// Its spans.
+    pub spans: Vec<SpanRecord>,
+    /// Its logs.
+    pub logs: Vec<LogRecord>,
+    /// True when there are more than an answer holds.
+    #[serde(default)]
+    pub more: bool,
+    /// What could not be read, in words.
+    #[serde(default)]
+    pub missing: Vec<String>,
+}
+
+/// Figures of one release and source of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencySeries {
+    /// `spans`, `logs` or `probes`.
+    pub source: String,
+    /// The release; `-` when none was known.
+    pub release: String,
+    /// Records of any kind.
+    pub records: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Failed ones.
+    pub bad: u64,
+    /// Requests that arrived too late to count.
+    pub late: u64,
+    /// Median, in microseconds.
+    pub p50_us: Option<u64>,
+    /// See `p50_us`.
+    pub p90_us: Option<u64>,
+    /// See `p50_us`.
+    pub p95_us: Option<u64>,
+    /// See `p50_us`.
+    pub p99_us: Option<u64>,
+    /// 99.9 %.
+    pub p999_us: Option<u64>,
+    /// The longest.
+    pub max_us: Option<u64>,
+}
+
+/// `/api/v1/latency/{service}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LatencyAnswer {
+    /// The service.
+    pub service: ServiceId,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// Ticks that were merged.
+    pub ticks: u64,
+    /// The figures.
+    pub series: Vec<LatencySeries>,
+}
+
+/// `/api/v1/backups`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BackupsAnswer {
+    /// When this was answered.
+    pub asked_at: Timestamp,
+    /// Names of all that are configured.
+    pub configured: Vec<Name>,
+    /// Backups by name.
+    pub backups: BTreeMap<String, Backup>,
+    /// Copies by id.
+    pub snapshots: BTreeMap<String, Snapshot>,
+}
+
+/// `POST /api/v1/backups/{backup}/{task}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RequestedAnswer {
+    /// The job that does it; absent when it waits for nothing, or one like it is under way.
+    pub job: Option<JobId>,
+    /// The fact that holds the request: what comes of it is after this.
+    pub after: Option<Seq>,
+}
+
+/// `/api/v1/actions`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ActionsAnswer {
+    /// When this was answered.
+    pub asked_at: Timestamp,
+    /// Actions as configured.
+    pub configured: Vec<DescribedAction>,
+    /// Who stopped all acting.
+    pub stopped_by: Option<String>,
+    /// What actions remember, by name.
+    pub actions: BTreeMap<String, Action>,
+    /// Runs that are not concluded, by id.
+    pub runs: BTreeMap<String, ActionRun>,
+}
+
+/// `/api/v1/silences`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SilencesAnswer {
+    /// When this was answered.
+    pub asked_at: Timestamp,
+    /// Silences that are set, by id.
+    pub silences: BTreeMap<String, Silence>,
+}
+
+/// `POST /api/v1/silences`, and lifting one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SilenceAnswer {
+    /// Its id.
+    pub silence: SilenceId,
+}

@@ -1,0 +1,132 @@
+//! The two listeners: the socket in the data folder and loopback TCP.
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use axum::{Router, extract::Request};
+use events::Stop;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener, UnixStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+use tower::ServiceExt;
+
+use crate::{Caller, Scope};
+
+/// Most connections at a time on each listener; a further one waits in the kernel's queue.
+const CONNECTIONS_MAX: usize = 1024;
+/// How long the headers of a request may take.
+const HEADER_TIME: Duration = Duration::from_secs(5);
+/// Pause after a failed accept: out of descriptors, most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long open connections may take to end.
+const DRAIN_TIME: Duration = Duration::from_secs(3);
+
+/// Who is admitted on the socket beside root and the daemon's own user.
+#[derive(Clone, Debug, Default)]
+pub struct Members {
+    /// Group whose members may operate.
+    pub group: Option<u32>,
+}
+
+/// Serves the API on a socket that is bound already, until `stop`.
+pub async fn serve_socket(listener: UnixListener, router: Router, members: Members, stop: Arc<dyn Stop>) {
+    let accept = async || {
+        let (stream, _) = listener.accept().await?;
+        let caller = caller(&stream, &members);
+        Ok((stream, caller))
+    };
+    serve(accept, router, stop).await;
+}
+
+/// Serves on TCP until `stop`.
+pub async fn serve_tcp(listener: TcpListener, router: Router, stop: Arc<dyn Stop>) {
+    let accept = async || {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, Caller::TCP))
+    };
+    serve(accept, router, stop).await;
+}
+
+/// Binds the socket in its folder, readable for its owner and group only. A socket that nobody answers is replaced:
+/// the data folder's lock is held already, so no other daemon owns it.
+///
+/// # Errors
+/// When the folder cannot be written to.
+pub fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// What the peer of a connection may do.
+fn caller(stream: &UnixStream, members: &Members) -> Caller {
+    let Ok(peer) = stream.peer_cred() else { return Caller::TCP };
+    let own = rustix::process::geteuid().as_raw();
+    let scope = match peer.uid() {
+        uid if uid == 0 || uid == own => Scope::Admin,
+        _ if members.group == Some(peer.gid()) => Scope::Operate,
+        _ => Scope::None,
+    };
+    Caller { uid: Some(peer.uid()), scope }
+}
+
+async fn serve<S>(accept: impl AsyncFn() -> io::Result<(S, Caller)>, router: Router, stop: Arc<dyn Stop>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! { accepted = accept() => accepted, () = stop.stopped() => break };
+        match accepted {
+            Ok((stream, caller)) => {
+                let (router, stop) = (router.clone(), Arc::clone(&stop));
+                connections.spawn(async move {
+                    converse(stream, caller, router, stop).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    let all = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(DRAIN_TIME, all).await;
+}
+
+async fn converse<S>(stream: S, caller: Caller, router: Router, stop: Arc<dyn Stop>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(caller);
+        request.map(axum::body::Body::new)
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_headers(64);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    tokio::pin!(connection);
+    tokio::select! {
+        // A peer that breaks off is its own matter.
+        _ = connection.as_mut() => {}
+        () = stop.stopped() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(DRAIN_TIME, connection).await;
+        }
+    }
+}
