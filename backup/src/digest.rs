@@ -63,7 +63,10 @@ impl FromStr for Digest {
         }
         let mut bytes = [0_u8; 32];
         for (byte, [high, low]) in bytes.iter_mut().zip(pairs.0) {
-            *byte = nibble(*high).zip(nibble(*low)).map(|(high, low)| high << 4 | low).ok_or_else(wrong)?;
+            *byte = nibble(*high)
+                .zip(nibble(*low))
+                .map(|(high, low)| high << 4 | low)
+                .ok_or_else(wrong)?;
         }
         Ok(Self(bytes))
     }

@@ -134,12 +134,20 @@ pub struct Failure {
 impl Failure {
     /// A failure without a deeper cause; `doing` says what was being done and what was met.
     pub fn new(reason: Reason, doing: impl Into<String>) -> Self {
-        Self { reason, doing: doing.into(), cause: None }
+        Self {
+            reason,
+            doing: doing.into(),
+            cause: None,
+        }
     }
 
     /// A failure with its cause.
     pub fn caused(reason: Reason, doing: impl Into<String>, cause: impl Error + Send + Sync + 'static) -> Self {
-        Self { reason, doing: doing.into(), cause: Some(Arc::new(cause)) }
+        Self {
+            reason,
+            doing: doing.into(),
+            cause: Some(Arc::new(cause)),
+        }
     }
 
     /// An input or output error at a place we write to; a full disk gets `full` as its reason.

@@ -50,7 +50,9 @@ impl Manifest {
 
     /// The entries, by path.
     pub fn entries(&self) -> impl Iterator<Item = (PathBuf, &Content)> {
-        self.entries.iter().map(|(path, content)| (PathBuf::from(OsString::from_vec(path.clone())), content))
+        self.entries
+            .iter()
+            .map(|(path, content)| (PathBuf::from(OsString::from_vec(path.clone())), content))
     }
 
     /// What stood under this path.
@@ -62,13 +64,25 @@ impl Manifest {
     /// Number of files.
     #[must_use]
     pub fn files(&self) -> u64 {
-        self.entries.values().filter(|content| matches!(content, Content::File { .. })).count() as u64
+        self.entries
+            .values()
+            .filter(|content| matches!(content, Content::File { .. }))
+            .count() as u64
     }
 
     /// Bytes of all files.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.entries.values().map(|content| if let Content::File { bytes, .. } = content { *bytes } else { 0 }).sum()
+        self.entries
+            .values()
+            .map(|content| {
+                if let Content::File { bytes, .. } = content {
+                    *bytes
+                } else {
+                    0
+                }
+            })
+            .sum()
     }
 
     /// One digest over all paths and contents. Equal digests mean equal captures.
@@ -96,9 +110,18 @@ impl Manifest {
     /// The first paths in which two manifests differ, at most `limit`.
     #[must_use]
     pub fn differences(&self, other: &Self, limit: usize) -> Vec<PathBuf> {
-        let mine = self.entries.iter().filter(|(path, content)| other.entries.get(*path) != Some(*content));
-        let theirs = other.entries.iter().filter(|(path, _)| !self.entries.contains_key(*path));
-        mine.chain(theirs).map(|(path, _)| PathBuf::from(OsString::from_vec(path.clone()))).take(limit).collect()
+        let mine = self
+            .entries
+            .iter()
+            .filter(|(path, content)| other.entries.get(*path) != Some(*content));
+        let theirs = other
+            .entries
+            .iter()
+            .filter(|(path, _)| !self.entries.contains_key(*path));
+        mine.chain(theirs)
+            .map(|(path, _)| PathBuf::from(OsString::from_vec(path.clone())))
+            .take(limit)
+            .collect()
     }
 }
 
@@ -147,7 +170,10 @@ mod tests {
     use super::*;
 
     fn file(text: &[u8]) -> Content {
-        Content::File { bytes: text.len() as u64, sha256: Digest::of(text) }
+        Content::File {
+            bytes: text.len() as u64,
+            sha256: Digest::of(text),
+        }
     }
 
     #[test]
@@ -161,7 +187,12 @@ mod tests {
         assert_eq!(one.digest(), two.digest());
         assert!(one.differences(&two, 9).is_empty());
 
-        for changed in [file(b"y"), Content::Folder, Content::Link(b"x".to_vec()), Content::Special] {
+        for changed in [
+            file(b"y"),
+            Content::Folder,
+            Content::Link(b"x".to_vec()),
+            Content::Special,
+        ] {
             let mut other = two.clone();
             other.insert(Path::new("/a"), changed);
             assert_ne!(one.digest(), other.digest());

@@ -98,7 +98,9 @@ pub fn prove(
         let relative = database.path.strip_prefix("/").unwrap_or(&database.path);
         sqlite::prove(&target.root().join(relative), database, &repository.run().cancel)?;
     }
-    took.assert = started.elapsed().saturating_sub(took.plan + took.restore + took.compare);
+    took.assert = started
+        .elapsed()
+        .saturating_sub(took.plan + took.restore + took.compare);
     Ok(Proof {
         snapshot: snapshot.id,
         fetched_bytes: repository.run().traffic.moved().fetched_bytes - before,
@@ -142,7 +144,10 @@ fn compare(found: &Manifest, expected: Digest, files: u64) -> Result<(), Failure
     if found.digest() == expected {
         return Ok(());
     }
-    let text = format!("the restored tree ({} files) is not what was captured ({files} files)", found.files());
+    let text = format!(
+        "the restored tree ({} files) is not what was captured ({files} files)",
+        found.files()
+    );
     Err(Failure::new(Reason::Mismatch, text))
 }
 
@@ -154,7 +159,11 @@ struct Scratch {
 impl Scratch {
     fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |error| Failure::writing(Reason::ScratchFull, format!("preparing {}", path.display()), error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
         let path = path.join("proof");
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),

@@ -23,6 +23,9 @@ pub(crate) fn nonce() -> std::io::Result<Digest> {
 pub fn password() -> std::io::Result<String> {
     const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
     let letters = bytes::<32>()?.map(|byte| LETTERS.get(usize::from(byte % 32)).copied().unwrap_or(b'a'));
-    let groups: Vec<String> = letters.chunks(4).map(|group| String::from_utf8_lossy(group).into_owned()).collect();
+    let groups: Vec<String> = letters
+        .chunks(4)
+        .map(|group| String::from_utf8_lossy(group).into_owned())
+        .collect();
     Ok(groups.join("-"))
 }

@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use rustic_core::{ConfigOptions, Credentials, KeyOptions};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::engine::one_line;
 pub use self::{
     capture::{Captured, Request, Rules},
     catalog::PackReport,
@@ -32,7 +33,6 @@ pub use self::{
     s3::{Limits, S3},
     verify::Verified,
 };
-pub(crate) use self::engine::one_line;
 use self::{
     crypto::Key,
     engine::call,
@@ -113,7 +113,10 @@ impl Repository {
     /// [`Reason::AlreadyExists`]; what the store said.
     pub fn init(location: &Location, password: &str, recovery: Option<&str>, run: Run) -> Result<Self, Failure> {
         if password.is_empty() || recovery.is_some_and(str::is_empty) {
-            return Err(Failure::new(Reason::Invalid, "the password of a new repository is empty"));
+            return Err(Failure::new(
+                Reason::Invalid,
+                "the password of a new repository is empty",
+            ));
         }
         let guard = Guard::new(storage(location, &run)?, run);
         guard.enter(Mode::Initialising);
@@ -124,21 +127,35 @@ impl Repository {
             return Err(Failure::new(Reason::AlreadyExists, text));
         }
         let closed = engine::closed(&guard)?;
-        let key_options = KeyOptions::default().hostname(guard.run().host.clone()).with_created(true);
+        let key_options = KeyOptions::default()
+            .hostname(guard.run().host.clone())
+            .with_created(true);
         let credentials = Credentials::Password(password.to_owned());
-        let open = call(&guard, "making the repository", || closed.init(&credentials, &key_options, &shape()))?;
+        let open = call(&guard, "making the repository", || {
+            closed.init(&credentials, &key_options, &shape())
+        })?;
         if let Some(recovery) = recovery {
-            call(&guard, "adding the recovery key", || open.add_key(recovery, &key_options))?;
+            call(&guard, "adding the recovery key", || {
+                open.add_key(recovery, &key_options)
+            })?;
         }
         let key = engine::key_of(&open)?;
         drop(open);
         // The password that was asked for must open what was made.
         let (again, config) = keys::unlock(&guard, password)?;
         if again.parts() != key.parts() {
-            return Err(Failure::new(Reason::Corrupt, "the new repository opens with another key than it was made with"));
+            return Err(Failure::new(
+                Reason::Corrupt,
+                "the new repository opens with another key than it was made with",
+            ));
         }
         guard.enter(Mode::Reading);
-        Ok(Self { guard, key, id: config.id, location: location.clone() })
+        Ok(Self {
+            guard,
+            key,
+            id: config.id,
+            location: location.clone(),
+        })
     }
 
     /// Opens a repository by its password or its recovery password.
@@ -152,7 +169,12 @@ impl Repository {
             guard.probe()?;
         }
         let (key, config) = keys::unlock(&guard, password)?;
-        Ok(Self { guard, key, id: config.id, location: location.clone() })
+        Ok(Self {
+            guard,
+            key,
+            id: config.id,
+            location: location.clone(),
+        })
     }
 
     /// The repository's own id; the same for every way to reach it.
@@ -210,11 +232,19 @@ impl Repository {
     /// [`Reason::NotFound`] for none, [`Reason::Invalid`] for several.
     pub fn find(&self, prefix: &str) -> Result<Snapshot, Failure> {
         let listed = self.guard.list(Kind::Snapshot)?;
-        let mut found = listed.iter().filter(|listed| listed.name.to_string().starts_with(prefix));
+        let mut found = listed
+            .iter()
+            .filter(|listed| listed.name.to_string().starts_with(prefix));
         match (found.next(), found.next()) {
             (Some(only), None) => self.snapshot(&only.name),
-            (None, _) => Err(Failure::new(Reason::NotFound, format!("no snapshot begins with {prefix:?}"))),
-            _ => Err(Failure::new(Reason::Invalid, format!("several snapshots begin with {prefix:?}"))),
+            (None, _) => Err(Failure::new(
+                Reason::NotFound,
+                format!("no snapshot begins with {prefix:?}"),
+            )),
+            _ => Err(Failure::new(
+                Reason::Invalid,
+                format!("several snapshots begin with {prefix:?}"),
+            )),
         }
     }
 

@@ -60,9 +60,15 @@ pub fn restore(repository: &Repository, order: &Order) -> Result<Restored, Failu
     let mut packs = repository.packs(&catalog);
     let plan = Plan::make(&mut packs, snapshot.tree, order.only.as_deref(), false)?;
     if let Some(only) = &order.only
-        && !plan.entries.iter().any(|entry| Path::new("/").join(&entry.path).starts_with(Path::new("/").join(only)))
+        && !plan
+            .entries
+            .iter()
+            .any(|entry| Path::new("/").join(&entry.path).starts_with(Path::new("/").join(only)))
     {
-        return Err(Failure::new(Reason::NotFound, format!("nothing stands under {} in the snapshot", only.display())));
+        return Err(Failure::new(
+            Reason::NotFound,
+            format!("nothing stands under {} in the snapshot", only.display()),
+        ));
     }
     for number in plan.packs() {
         if !packs.has_seen(number) {
@@ -118,7 +124,13 @@ pub struct Listed {
 pub fn list(repository: &Repository, snapshot: &Snapshot) -> Result<Vec<Listed>, Failure> {
     let catalog = repository.catalog()?;
     let plan = Plan::make(&mut repository.packs(&catalog), snapshot.tree, None, false)?;
-    let by_path: BTreeMap<PathBuf, Option<u64>> =
-        plan.entries.iter().map(|entry| (Path::new("/").join(&entry.path), entry.shape.bytes())).collect();
-    Ok(by_path.into_iter().map(|(path, bytes)| Listed { path, bytes }).collect())
+    let by_path: BTreeMap<PathBuf, Option<u64>> = plan
+        .entries
+        .iter()
+        .map(|entry| (Path::new("/").join(&entry.path), entry.shape.bytes()))
+        .collect();
+    Ok(by_path
+        .into_iter()
+        .map(|(path, bytes)| Listed { path, bytes })
+        .collect())
 }

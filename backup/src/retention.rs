@@ -130,9 +130,13 @@ impl Verdict {
 /// # Errors
 /// [`FailureReason::Invalid`] for an unknown name.
 pub fn zone(name: &str) -> Result<TimeZone, Failure> {
-    TimeZoneDatabase::bundled()
-        .get(name)
-        .map_err(|error| Failure::caused(FailureReason::Invalid, format!("looking for the time zone {name:?}"), error))
+    TimeZoneDatabase::bundled().get(name).map_err(|error| {
+        Failure::caused(
+            FailureReason::Invalid,
+            format!("looking for the time zone {name:?}"),
+            error,
+        )
+    })
 }
 
 /// The verdict on every copy, newest first.
@@ -146,8 +150,12 @@ pub fn keep(copies: &[Copy], rule: &Rule, situation: &Situation) -> Vec<(Digest,
     }
     let proved: Vec<Copy> = copies.iter().filter(|copy| copy.proved).copied().collect();
     let slots = slots(&proved, rule, &situation.zone);
-    let unproved: BTreeSet<Digest> =
-        copies.iter().filter(|copy| !copy.proved).take(UNPROVED).map(|copy| copy.id).collect();
+    let unproved: BTreeSet<Digest> = copies
+        .iter()
+        .filter(|copy| !copy.proved)
+        .take(UNPROVED)
+        .map(|copy| copy.id)
+        .collect();
     let verdict = |copy: &Copy| match (copy.proved, slots.get(&copy.id)) {
         (true, Some(reason)) => Verdict::Keep(*reason),
         (true, None) => Verdict::Drop(Reason::NoSlot),
@@ -164,10 +172,15 @@ fn held(copies: &[Copy], situation: &Situation) -> Option<Reason> {
     if situation.clock_jumped {
         return Some(Reason::ClockJumped);
     }
-    if copies.iter().any(|copy| copy.at.duration_since(situation.now) > TOLERANCE) {
+    if copies
+        .iter()
+        .any(|copy| copy.at.duration_since(situation.now) > TOLERANCE)
+    {
         return Some(Reason::FromTheFuture);
     }
-    let Some(newest) = copies.iter().find(|copy| copy.proved) else { return Some(Reason::NothingProved) };
+    let Some(newest) = copies.iter().find(|copy| copy.proved) else {
+        return Some(Reason::NothingProved);
+    };
     let overdue = situation.interval.saturating_mul(3);
     (situation.now.duration_since(newest.at) > overdue).then_some(Reason::ProofOverdue)
 }
@@ -192,7 +205,9 @@ fn slots(proved: &[Copy], rule: &Rule, zone: &TimeZone) -> BTreeMap<Digest, Reas
         let date = local(copy).date();
         (date.year(), date.month())
     });
-    fill(&mut kept, proved, Reason::Yearly, rule.yearly, |copy| local(copy).date().year());
+    fill(&mut kept, proved, Reason::Yearly, rule.yearly, |copy| {
+        local(copy).date().year()
+    });
     if let Some(within) = rule.within {
         for copy in proved.iter().filter(|copy| newest.at.duration_since(copy.at) <= within) {
             kept.entry(copy.id).or_insert(Reason::Within);

@@ -37,7 +37,11 @@ impl Cancel {
     /// # Errors
     /// [`Reason::Cancelled`].
     pub fn check(&self) -> Result<(), Failure> {
-        if self.is_cancelled() { Err(Failure::new(Reason::Cancelled, "the run was cancelled")) } else { Ok(()) }
+        if self.is_cancelled() {
+            Err(Failure::new(Reason::Cancelled, "the run was cancelled"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -142,6 +146,11 @@ impl Run {
     /// A run on `host` that goes by `clock`.
     #[must_use]
     pub fn new(host: impl Into<String>, clock: Clock) -> Self {
-        Self { cancel: Cancel::new(), traffic: Traffic::new(), clock, host: host.into() }
+        Self {
+            cancel: Cancel::new(),
+            traffic: Traffic::new(),
+            clock,
+            host: host.into(),
+        }
     }
 }

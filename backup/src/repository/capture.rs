@@ -88,7 +88,11 @@ impl Repository {
         self.refuse_itself(request)?;
         let lock = Lock::take(&self.guard, &self.key, false)?;
         self.guard.enter(Mode::Maintaining);
-        let captured = self.guard.sweep().and_then(|()| self.heal()).and_then(|lost| self.capture(request, lost));
+        let captured = self
+            .guard
+            .sweep()
+            .and_then(|()| self.heal())
+            .and_then(|lost| self.capture(request, lost));
         self.guard.enter(Mode::Reading);
         drop(lock);
         captured
@@ -96,11 +100,15 @@ impl Repository {
 
     /// A repository inside its own source would grow for ever.
     fn refuse_itself(&self, request: &Request) -> Result<(), Failure> {
-        let Location::Folder(own) = &self.location else { return Ok(()) };
+        let Location::Folder(own) = &self.location else {
+            return Ok(());
+        };
         let own = std::path::absolute(own).unwrap_or_else(|_| own.clone());
         let inside = |path: &PathBuf| own.starts_with(path);
         let around = request.sources.iter().any(|source| match source {
-            Source::Folder { paths, exclude } => paths.iter().any(inside) && !exclude.iter().any(|e| own.ends_with(e.trim_matches('/'))),
+            Source::Folder { paths, exclude } => {
+                paths.iter().any(inside) && !exclude.iter().any(|e| own.ends_with(e.trim_matches('/')))
+            }
             Source::Sqlite { .. } => false,
         });
         if around {
@@ -119,7 +127,9 @@ impl Repository {
             return Ok(Vec::new());
         }
         let open = engine::open(&self.guard, &self.key)?;
-        call(&self.guard, "repairing the index", || open.repair_index(&RepairIndexOptions::default(), false))?;
+        call(&self.guard, "repairing the index", || {
+            open.repair_index(&RepairIndexOptions::default(), false)
+        })?;
         Ok(report.missing.into_iter().chain(report.wrong_size).collect())
     }
 
@@ -128,7 +138,11 @@ impl Repository {
         let (parts, databases) = self.stage(request, &staging)?;
         let tally = Shared::default();
         let entries = Entries::new(parts, tally.clone(), self.run().clone()).map_err(|(first, second)| {
-            let text = format!("the source {} lies inside the source {}", second.display(), first.display());
+            let text = format!(
+                "the source {} lies inside the source {}",
+                second.display(),
+                first.display()
+            );
             Failure::new(Reason::Invalid, text)
         })?;
         self.guard.enter(Mode::Capturing);
@@ -166,7 +180,10 @@ impl Repository {
                 }
                 Source::Sqlite { path, mark } => {
                     let (file, database) = sqlite::copy(path, mark, staging, &self.run().cancel)?;
-                    parts.push(Part::Staged(Staged { file, path: path.clone() }));
+                    parts.push(Part::Staged(Staged {
+                        file,
+                        path: path.clone(),
+                    }));
                     databases.push(database);
                 }
             }
@@ -182,16 +199,28 @@ impl Repository {
         let open = engine::open(&self.guard, &self.key)?;
         let indexed = call(&self.guard, "reading the index", || open.to_indexed_ids())?;
         // Every file is read every night: a digest of a file that was not read would be hearsay.
-        let options = BackupOptions::default().no_scan(true).parent_opts(ParentOptions::default().force(true));
+        let options = BackupOptions::default()
+            .no_scan(true)
+            .parent_opts(ParentOptions::default().force(true));
         let mut snapshot = SnapshotFile::default();
         snapshot.time = self.run().clock.now().to_zoned(jiff::tz::TimeZone::UTC);
         snapshot.program_version = format!("watchkeep {}", env!("CARGO_PKG_VERSION"));
         snapshot.label.clone_from(&request.job);
         snapshot.hostname.clone_from(&self.run().host);
         let tags = format!("watchkeep,job:{}", request.job.replace(',', "_"));
-        snapshot.tags = tags.parse::<StringList>().map_err(|_| Failure::new(Reason::Invalid, "the job's name is no tag"))?;
-        call(&self.guard, "storing the source", || indexed.archive(&options, entries, snapshot, &entries.paths()))
-            .map_err(|failure| if self.run().cancel.is_cancelled() { cancelled() } else { failure })
+        snapshot.tags = tags
+            .parse::<StringList>()
+            .map_err(|_| Failure::new(Reason::Invalid, "the job's name is no tag"))?;
+        call(&self.guard, "storing the source", || {
+            indexed.archive(&options, entries, snapshot, &entries.paths())
+        })
+        .map_err(|failure| {
+            if self.run().cancel.is_cancelled() {
+                cancelled()
+            } else {
+                failure
+            }
+        })
     }
 
     /// The gate: the library returns success over missing files, dead sources and failed writes.
@@ -205,13 +234,20 @@ impl Repository {
         let unlisted = tally.error_count.saturating_sub(tally.errors.len() as u64);
         if let Some((path, what)) = refused.first() {
             let more = (refused.len() - 1) as u64 + unlisted;
-            let place = if path.as_os_str().is_empty() { String::new() } else { format!("{}: ", path.display()) };
+            let place = if path.as_os_str().is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", path.display())
+            };
             let text = format!("the source could not be read whole: {place}{what} (and {more} more)");
             return Err(Failure::new(Reason::SourceUnreadable, text));
         }
         let failed = tally.errors.len() as u64 + unlisted;
         if tally.files_offered > tally.files_read + failed || tally.files_read != tally.manifest.files() {
-            let text = format!("{} files were listed, {} read to their end", tally.files_offered, tally.files_read);
+            let text = format!(
+                "{} files were listed, {} read to their end",
+                tally.files_offered, tally.files_read
+            );
             return Err(Failure::new(Reason::SourceUnreadable, text));
         }
         let bytes = tally.manifest.bytes();
@@ -224,7 +260,8 @@ impl Repository {
 
     /// Writes the snapshot, the only moment at which one appears.
     fn commit(&self, mut held: SnapshotFile, note: &Note) -> Result<(Digest, jiff::Timestamp), Failure> {
-        let text = serde_json::to_string(note).map_err(|error| Failure::caused(Reason::Invalid, "writing the note", error))?;
+        let text =
+            serde_json::to_string(note).map_err(|error| Failure::caused(Reason::Invalid, "writing the note", error))?;
         held.description = Some(text);
         let time = held.time.timestamp();
         let open = engine::open(&self.guard, &self.key)?;
@@ -233,7 +270,10 @@ impl Repository {
         let written = self.guard.written(Kind::Snapshot);
         match written.as_slice() {
             [only] => Ok((only.name, time)),
-            other => Err(Failure::new(Reason::Server, format!("{} snapshots were written instead of one", other.len()))),
+            other => Err(Failure::new(
+                Reason::Server,
+                format!("{} snapshots were written instead of one", other.len()),
+            )),
         }
     }
 }

@@ -76,7 +76,11 @@ pub(crate) struct Pack {
 impl Pack {
     /// The size that follows from the blobs: blobs, sealed header, length of the header.
     pub(crate) fn size(&self) -> u64 {
-        let header: u64 = self.blobs.iter().map(|blob| if blob.unpacked.is_some() { 41 } else { 37 }).sum();
+        let header: u64 = self
+            .blobs
+            .iter()
+            .map(|blob| if blob.unpacked.is_some() { 41 } else { 37 })
+            .sum();
         let blobs: u64 = self.blobs.iter().map(|blob| u64::from(blob.length)).sum();
         blobs + header + OVERHEAD as u64 + 4
     }
@@ -100,8 +104,13 @@ impl Catalog {
     /// # Errors
     /// [`Reason::Corrupt`] when an index file is damaged; what the store said otherwise.
     pub(crate) fn read(guard: &Arc<Guard>, key: &Key) -> Result<Self, Failure> {
-        let mut catalog =
-            Self { packs: Vec::new(), marked: BTreeSet::new(), places: Vec::new(), index_files: 0, index_bytes: 0 };
+        let mut catalog = Self {
+            packs: Vec::new(),
+            marked: BTreeSet::new(),
+            places: Vec::new(),
+            index_files: 0,
+            index_bytes: 0,
+        };
         let mut seen = BTreeSet::new();
         for listed in guard.list(Kind::Index)? {
             let object = Object::new(Kind::Index, listed.name);
@@ -144,7 +153,10 @@ impl Catalog {
         if (found_kind, found) != (&kind, id) {
             return None;
         }
-        self.packs.get(usize::try_from(*pack).ok()?)?.blobs.get(usize::try_from(*position).ok()?)
+        self.packs
+            .get(usize::try_from(*pack).ok()?)?
+            .blobs
+            .get(usize::try_from(*position).ok()?)
     }
 
     /// A pack by its position.
@@ -160,7 +172,10 @@ impl Catalog {
     pub(crate) fn compare(&self, listed: &[Listed]) -> PackReport {
         let mut stored: std::collections::BTreeMap<Digest, u64> =
             listed.iter().map(|listed| (listed.name, listed.size)).collect();
-        let mut report = PackReport { packs: self.packs.len() as u64, ..PackReport::default() };
+        let mut report = PackReport {
+            packs: self.packs.len() as u64,
+            ..PackReport::default()
+        };
         for pack in &self.packs {
             match stored.remove(&pack.id) {
                 None => report.missing.push(pack.id),

@@ -76,7 +76,9 @@ impl Key {
             None => plain,
             Some(length) => {
                 let length = usize::try_from(length).ok().filter(|length| *length <= LIMIT)?;
-                zstd::bulk::decompress(&plain, length).ok().filter(|content| content.len() == length)?
+                zstd::bulk::decompress(&plain, length)
+                    .ok()
+                    .filter(|content| content.len() == length)?
             }
         };
         (Digest::of(&content) == *id).then_some(content)

@@ -45,7 +45,11 @@ pub(crate) fn id(digest: &Digest) -> Id {
 }
 
 fn object(file: FileType, id: &Id) -> Object {
-    if file == FileType::Config { Object::config() } else { Object::new(kind(file), digest(id)) }
+    if file == FileType::Config {
+        Object::config()
+    } else {
+        Object::new(kind(file), digest(id))
+    }
 }
 
 fn rejected(failure: Failure) -> Box<RusticError> {
@@ -107,7 +111,9 @@ impl WriteBackend for Engine {
 pub(crate) fn closed(guard: &Arc<Guard>) -> Result<Repository<()>, Failure> {
     let backends = RepositoryBackends::new(Arc::new(Engine(Arc::clone(guard))), None);
     let options = RepositoryOptions::default().no_cache(true);
-    call(guard, "preparing the repository", || Repository::new(&options, &backends))
+    call(guard, "preparing the repository", || {
+        Repository::new(&options, &backends)
+    })
 }
 
 /// The library, opened with the master key: no key derivation, so no 128 MiB.
@@ -150,19 +156,32 @@ pub(crate) fn call<T>(guard: &Guard, doing: &str, call: impl FnOnce() -> RusticR
 
 fn typed(guard: &Guard, doing: &str, error: &RusticError) -> Failure {
     if error.is_incorrect_password() {
-        return Failure::new(Reason::WrongPassword, format!("no key in {} opens with this password", guard.location()));
+        return Failure::new(
+            Reason::WrongPassword,
+            format!("no key in {} opens with this password", guard.location()),
+        );
     }
-    guard.last().unwrap_or_else(|| Failure::new(Reason::Corrupt, format!("{doing}: {}", one_line(error))))
+    guard
+        .last()
+        .unwrap_or_else(|| Failure::new(Reason::Corrupt, format!("{doing}: {}", one_line(error))))
 }
 
 /// The library's message without its form: no blank lines, no addresses for reports.
 pub(crate) fn one_line(error: &RusticError) -> String {
     let text = error.to_string();
-    let lines = text.lines().map(str::trim).skip_while(|line| *line != "Message:").skip(1);
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| *line != "Message:")
+        .skip(1);
     let kept: Vec<&str> = lines
-        .filter(|line| !line.is_empty() && !line.starts_with("Some additional details") && !line.starts_with("We believe"))
+        .filter(|line| {
+            !line.is_empty() && !line.starts_with("Some additional details") && !line.starts_with("We believe")
+        })
         .filter(|line| !line.starts_with("http") && !line.starts_with("If you can") && !line.starts_with("Thank you"))
-        .filter(|line| !line.starts_with("(set 'RUST_BACKTRACE") && *line != "Backtrace:" && *line != "disabled backtrace")
+        .filter(|line| {
+            !line.starts_with("(set 'RUST_BACKTRACE") && *line != "Backtrace:" && *line != "disabled backtrace"
+        })
         .take(8)
         .collect();
     kept.join(" ")

@@ -73,7 +73,11 @@ impl Storage for Folder {
 
     fn create(&self) -> Result<(), Failure> {
         let failed = |error| failure("making the repository's folders below", &self.root, error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(failed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.root)
+            .map_err(failed)?;
         for kind in [Kind::Key, Kind::Snapshot, Kind::Index, Kind::Pack, Kind::Lock] {
             self.make(kind.folder()).map_err(failed)?;
         }
@@ -86,7 +90,11 @@ impl Storage for Folder {
         }
         sync_folder(&self.root.join("data")).map_err(failed)?;
         // The root itself must survive a power cut as well.
-        self.root.parent().filter(|parent| parent.is_dir()).map_or(Ok(()), sync_folder).map_err(failed)
+        self.root
+            .parent()
+            .filter(|parent| parent.is_dir())
+            .map_or(Ok(()), sync_folder)
+            .map_err(failed)
     }
 
     fn probe(&self) -> Result<(), Failure> {
@@ -95,7 +103,10 @@ impl Storage for Folder {
             return Err(missing(&self.root));
         }
         self.make(UNFINISHED).map_err(failed)?;
-        let path = self.root.join(UNFINISHED).join(random::nonce().map_err(failed)?.to_string());
+        let path = self
+            .root
+            .join(UNFINISHED)
+            .join(random::nonce().map_err(failed)?.to_string());
         write_new(&path, b"probe").map_err(failed)?;
         fs::remove_file(&path).map_err(failed)
     }
@@ -105,7 +116,10 @@ impl Storage for Folder {
         let failed = |error| failure("listing", &path, error);
         if kind == Kind::Config {
             return match fs::metadata(&path) {
-                Ok(found) => Ok(vec![Listed { name: Digest::default(), size: found.len() }]),
+                Ok(found) => Ok(vec![Listed {
+                    name: Digest::default(),
+                    size: found.len(),
+                }]),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
                 Err(error) => Err(failed(error)),
             };
@@ -118,16 +132,22 @@ impl Storage for Folder {
 
     fn read(&self, object: &Object, range: Option<Range<u64>>) -> Result<Bytes, Failure> {
         let path = self.path(object);
-        read_file(&path, range).map(Bytes::from).map_err(|error| failure("reading", &path, error))
+        read_file(&path, range)
+            .map(Bytes::from)
+            .map_err(|error| failure("reading", &path, error))
     }
 
     fn write(&self, object: &Object, content: Bytes) -> Result<(), Failure> {
         let path = self.path(object);
         let existing = fs::metadata(&path).map(|found| found.len());
         if object.kind == Kind::Config && existing.is_ok() {
-            return Err(Failure::new(Reason::AlreadyExists, format!("a repository exists already in {}", self.location())));
+            return Err(Failure::new(
+                Reason::AlreadyExists,
+                format!("a repository exists already in {}", self.location()),
+            ));
         }
-        self.write_whole(object, &content).map_err(|error| failure("writing", &path, error))
+        self.write_whole(object, &content)
+            .map_err(|error| failure("writing", &path, error))
     }
 
     fn remove(&self, object: &Object) -> Result<(), Failure> {
@@ -188,7 +208,10 @@ fn list_into(path: &Path, depth: u8, found: &mut Vec<Listed>) -> io::Result<()> 
             list_into(&entry.path(), depth - 1, found)?;
         } else if let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
             match entry.metadata() {
-                Ok(metadata) => found.push(Listed { name, size: metadata.len() }),
+                Ok(metadata) => found.push(Listed {
+                    name,
+                    size: metadata.len(),
+                }),
                 // Removed while we listed.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),

@@ -66,8 +66,17 @@ pub(crate) struct Guard {
 
 impl Guard {
     pub(crate) fn new(storage: Box<dyn Storage>, run: Run) -> Arc<Self> {
-        let state = State { mode: Mode::Reading, failed: None, last: None, written: Vec::new() };
-        Arc::new(Self { storage, run, state: Mutex::new(state) })
+        let state = State {
+            mode: Mode::Reading,
+            failed: None,
+            last: None,
+            written: Vec::new(),
+        };
+        Arc::new(Self {
+            storage,
+            run,
+            state: Mutex::new(state),
+        })
     }
 
     pub(crate) fn run(&self) -> &Run {
@@ -81,7 +90,12 @@ impl Guard {
     /// Enters a mode with a clean slate.
     pub(crate) fn enter(&self, mode: Mode) {
         let mut state = self.state();
-        *state = State { mode, failed: None, last: None, written: Vec::new() };
+        *state = State {
+            mode,
+            failed: None,
+            last: None,
+            written: Vec::new(),
+        };
     }
 
     /// Changes what may be written and keeps failures and the list of what was written.
@@ -107,7 +121,12 @@ impl Guard {
 
     /// Objects written in this mode, in order.
     pub(crate) fn written(&self, kind: Kind) -> Vec<Object> {
-        self.state().written.iter().filter(|object| object.kind == kind).copied().collect()
+        self.state()
+            .written
+            .iter()
+            .filter(|object| object.kind == kind)
+            .copied()
+            .collect()
     }
 
     pub(crate) fn create(&self) -> Result<(), Failure> {
@@ -139,7 +158,10 @@ impl Guard {
         if object.kind.is_named_by_content() && found != object.name {
             return Err(Failure::new(
                 Reason::Corrupt,
-                format!("{object} holds other bytes than its name says ({} bytes with SHA-256 {found})", content.len()),
+                format!(
+                    "{object} holds other bytes than its name says ({} bytes with SHA-256 {found})",
+                    content.len()
+                ),
             ));
         }
         Ok(content)
@@ -152,7 +174,10 @@ impl Guard {
             return self.call(true, |_| Ok(()));
         }
         if !mode.allows_write(object.kind) {
-            let refused = Failure::new(Reason::Invalid, format!("writing {object} is not allowed while {mode:?}"));
+            let refused = Failure::new(
+                Reason::Invalid,
+                format!("writing {object} is not allowed while {mode:?}"),
+            );
             self.fail(refused.clone());
             return Err(refused);
         }
@@ -175,7 +200,10 @@ impl Guard {
         }
         let mode = self.state().mode;
         if !mode.allows_removal(object.kind) {
-            let refused = Failure::new(Reason::Invalid, format!("removing {object} is not allowed while {mode:?}"));
+            let refused = Failure::new(
+                Reason::Invalid,
+                format!("removing {object} is not allowed while {mode:?}"),
+            );
             self.fail(refused.clone());
             return Err(refused);
         }

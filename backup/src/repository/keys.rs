@@ -33,7 +33,10 @@ pub(crate) struct Config {
 /// [`Reason::NotFound`] without a repository, [`Reason::WrongPassword`], [`Reason::Corrupt`].
 pub(crate) fn unlock(guard: &Arc<Guard>, password: &str) -> Result<(Key, Config), Failure> {
     if guard.list(Kind::Config)?.is_empty() {
-        return Err(Failure::new(Reason::NotFound, format!("there is no repository in {}", guard.location())));
+        return Err(Failure::new(
+            Reason::NotFound,
+            format!("there is no repository in {}", guard.location()),
+        ));
     }
     let config = guard.read(&Object::config(), None)?;
     let mut damaged = None;
@@ -53,7 +56,12 @@ pub(crate) fn unlock(guard: &Arc<Guard>, password: &str) -> Result<(Key, Config)
             Err(failure) => return Err(failure),
         }
     }
-    let wrong = || Failure::new(Reason::WrongPassword, format!("no key in {} opens with this password", guard.location()));
+    let wrong = || {
+        Failure::new(
+            Reason::WrongPassword,
+            format!("no key in {} opens with this password", guard.location()),
+        )
+    };
     Err(damaged.unwrap_or_else(wrong))
 }
 
@@ -63,7 +71,10 @@ fn try_key(guard: &Arc<Guard>, object: &Object, password: &str) -> Result<Option
     let file: KeyFile = serde_json::from_slice(&content)
         .map_err(|error| Failure::caused(Reason::Corrupt, format!("reading {object}"), error))?;
     if file.kdf != "scrypt" || file.n == 0 || file.n > LARGEST_COST || file.r > 64 || file.p > 64 {
-        return Err(Failure::new(Reason::Corrupt, format!("{object} asks for a key derivation that nobody writes")));
+        return Err(Failure::new(
+            Reason::Corrupt,
+            format!("{object} asks for a key derivation that nobody writes"),
+        ));
     }
     let opened = engine::call(guard, "deriving the key", || match file.key_from_password(&password) {
         Ok(key) => Ok(Some(key.to_keys())),

@@ -88,7 +88,9 @@ impl Lock {
         lock.shared.wait(SETTLE);
         refuse_beside_others(guard, key, Some(object.name))?;
         let shared = Arc::clone(&lock.shared);
-        let keeper = std::thread::Builder::new().name("repository-lock".to_owned()).spawn(move || shared.keep());
+        let keeper = std::thread::Builder::new()
+            .name("repository-lock".to_owned())
+            .spawn(move || shared.keep());
         lock.keeper =
             Some(keeper.map_err(|error| Failure::caused(Reason::Server, "starting the keeper of the lock", error))?);
         Ok(lock)
@@ -161,7 +163,11 @@ impl Shared {
 /// Fails when a fresh lock of somebody else is there; removes stale ones.
 fn refuse_beside_others(guard: &Arc<Guard>, key: &Key, own: Option<Digest>) -> Result<(), Failure> {
     let run = guard.run();
-    for listed in guard.list(Kind::Lock)?.into_iter().filter(|listed| Some(listed.name) != own) {
+    for listed in guard
+        .list(Kind::Lock)?
+        .into_iter()
+        .filter(|listed| Some(listed.name) != own)
+    {
         let object = Object::new(Kind::Lock, listed.name);
         let content = match guard.read_checked(&object) {
             // Released or renewed since the listing; a renewed one is seen by the second look.
@@ -197,7 +203,16 @@ mod tests {
 
     fn holder(age: SignedDuration, host: &str, pid: u32) -> (Holder, Timestamp) {
         let now: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
-        (Holder { time: now - age, exclusive: false, hostname: host.into(), username: String::new(), pid }, now)
+        (
+            Holder {
+                time: now - age,
+                exclusive: false,
+                hostname: host.into(),
+                username: String::new(),
+                pid,
+            },
+            now,
+        )
     }
 
     #[test]

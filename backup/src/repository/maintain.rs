@@ -28,7 +28,10 @@ pub struct PruneRule {
 
 impl Default for PruneRule {
     fn default() -> Self {
-        Self { keep_marked_hours: 48, keep_new_hours: 24 }
+        Self {
+            keep_marked_hours: 48,
+            keep_new_hours: 24,
+        }
     }
 }
 
@@ -50,9 +53,17 @@ impl Repository {
     }
 
     fn forget_locked(&self, ids: &[Digest]) -> Result<(), Failure> {
-        let left = self.guard.list(Kind::Snapshot)?.iter().filter(|listed| !ids.contains(&listed.name)).count();
+        let left = self
+            .guard
+            .list(Kind::Snapshot)?
+            .iter()
+            .filter(|listed| !ids.contains(&listed.name))
+            .count();
         if left == 0 {
-            return Err(Failure::new(Reason::Invalid, "refusing to remove the last snapshot of a repository"));
+            return Err(Failure::new(
+                Reason::Invalid,
+                "refusing to remove the last snapshot of a repository",
+            ));
         }
         let open = engine::open(&self.guard, &self.key)?;
         let ids: Vec<SnapshotId> = ids.iter().map(|id| engine::id(id).into()).collect();

@@ -44,7 +44,14 @@ pub(crate) struct Packs<'a> {
 
 impl<'a> Packs<'a> {
     pub(crate) fn new(guard: &'a Arc<Guard>, key: &'a Key, catalog: &'a Catalog) -> Self {
-        Self { guard, key, catalog, kept: VecDeque::new(), seen: BTreeSet::new(), checked: Checked::default() }
+        Self {
+            guard,
+            key,
+            catalog,
+            kept: VecDeque::new(),
+            seen: BTreeSet::new(),
+            checked: Checked::default(),
+        }
     }
 
     /// Whether this pack was read whole and found equal.
@@ -55,7 +62,10 @@ impl<'a> Packs<'a> {
     /// Where a blob lies, or that the index does not know it.
     pub(crate) fn place(&self, kind: BlobKind, id: &Digest) -> Result<Blob, Failure> {
         let text = || format!("the index knows no {kind:?} blob {id}: the repository is damaged");
-        self.catalog.find(kind, id).copied().ok_or_else(|| Failure::new(Reason::Corrupt, text()))
+        self.catalog
+            .find(kind, id)
+            .copied()
+            .ok_or_else(|| Failure::new(Reason::Corrupt, text()))
     }
 
     /// Reads a pack whole and hands every blob to `visit`, in order.
@@ -101,21 +111,32 @@ impl<'a> Packs<'a> {
     }
 
     fn pack(&self, number: u32) -> Result<&'a Pack, Failure> {
-        self.catalog.pack(number).ok_or_else(|| Failure::new(Reason::Corrupt, format!("the index has no pack {number}")))
+        self.catalog
+            .pack(number)
+            .ok_or_else(|| Failure::new(Reason::Corrupt, format!("the index has no pack {number}")))
     }
 
     fn plain(&self, object: &Object, blob: &Blob, pack: &[u8]) -> Result<Vec<u8>, Failure> {
         let range = usize::try_from(blob.offset).ok().zip(usize::try_from(blob.length).ok());
         let sealed = range.and_then(|(start, length)| pack.get(start..start.checked_add(length)?));
-        sealed.and_then(|sealed| self.key.open_blob(sealed, blob.unpacked, &blob.id)).ok_or_else(|| {
-            Failure::new(Reason::Corrupt, format!("blob {} in {object} does not decrypt to what its id says", blob.id))
-        })
+        sealed
+            .and_then(|sealed| self.key.open_blob(sealed, blob.unpacked, &blob.id))
+            .ok_or_else(|| {
+                Failure::new(
+                    Reason::Corrupt,
+                    format!("blob {} in {object} does not decrypt to what its id says", blob.id),
+                )
+            })
     }
 }
 
 /// A pack that is gone is damage of the repository, not a question to the user.
 fn lost(failure: Failure) -> Failure {
-    if failure.reason() == Reason::NotFound { Failure::caused(Reason::Corrupt, "a pack is missing", failure) } else { failure }
+    if failure.reason() == Reason::NotFound {
+        Failure::caused(Reason::Corrupt, "a pack is missing", failure)
+    } else {
+        failure
+    }
 }
 
 /// Compares size and header with the index.
@@ -125,12 +146,21 @@ fn check_shape(object: &Object, pack: &Pack, content: &[u8], key: &Key) -> Resul
         let text = format!("{object} has {} bytes, the index says {expected}", content.len());
         return Err(Failure::new(Reason::Corrupt, text));
     }
-    let wrong = || Failure::new(Reason::Corrupt, format!("the header of {object} does not agree with the index"));
+    let wrong = || {
+        Failure::new(
+            Reason::Corrupt,
+            format!("the header of {object} does not agree with the index"),
+        )
+    };
     let (rest, length) = content.split_last_chunk::<4>().ok_or_else(wrong)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| wrong())?;
     let at = rest.len().checked_sub(length).ok_or_else(wrong)?;
     let header = rest.get(at..).and_then(|sealed| key.open(sealed)).ok_or_else(wrong)?;
-    if header == header_of(pack) { Ok(()) } else { Err(wrong()) }
+    if header == header_of(pack) {
+        Ok(())
+    } else {
+        Err(wrong())
+    }
 }
 
 /// The header as restic writes it (design.rst, "Pack Format").

@@ -71,7 +71,12 @@ impl Plan {
     ///
     /// # Errors
     /// Damage, unless `tolerant`; what the store said.
-    pub(crate) fn make(packs: &mut Packs<'_>, root: Digest, only: Option<&Path>, tolerant: bool) -> Result<Self, Failure> {
+    pub(crate) fn make(
+        packs: &mut Packs<'_>,
+        root: Digest,
+        only: Option<&Path>,
+        tolerant: bool,
+    ) -> Result<Self, Failure> {
         let only = only.map(|path| path.strip_prefix("/").unwrap_or(path));
         let mut plan = Self::default();
         let mut waiting = vec![(PathBuf::new(), root)];
@@ -111,7 +116,9 @@ impl Plan {
             return Ok(());
         }
         if node.is_dir() {
-            let subtree = node.subtree.ok_or_else(|| damaged(&path, "is a folder without a tree"))?;
+            let subtree = node
+                .subtree
+                .ok_or_else(|| damaged(&path, "is a folder without a tree"))?;
             waiting.push((path.clone(), super::engine::digest(&subtree.into_inner())));
         }
         let shape = match node.node_type {
@@ -133,7 +140,12 @@ impl Plan {
         let mut at = 0;
         for id in node.content.iter().flatten() {
             let blob = packs.place(BlobKind::Data, &super::engine::digest(&id.into_inner()))?;
-            self.pieces.push(Piece { pack: blob.pack, offset: blob.offset, entry: number, at });
+            self.pieces.push(Piece {
+                pack: blob.pack,
+                offset: blob.offset,
+                entry: number,
+                at,
+            });
             at += blob.content_length();
         }
         self.files += 1;
@@ -160,8 +172,13 @@ impl Plan {
 /// Reads a tree and refuses names that would lead out of the folder or stand twice.
 fn read_tree(packs: &mut Packs<'_>, path: &Path, id: &Digest) -> Result<Vec<Node>, Failure> {
     let content = packs.tree(id)?;
-    let tree: Tree = serde_json::from_slice(&content)
-        .map_err(|error| Failure::caused(Reason::Corrupt, format!("reading the tree of /{}", path.display()), error))?;
+    let tree: Tree = serde_json::from_slice(&content).map_err(|error| {
+        Failure::caused(
+            Reason::Corrupt,
+            format!("reading the tree of /{}", path.display()),
+            error,
+        )
+    })?;
     let mut names = BTreeSet::new();
     for node in &tree.nodes {
         let name = node.name().into_owned();
@@ -194,7 +211,11 @@ fn entry(path: PathBuf, shape: Shape, node: Node) -> Entry {
         mode: meta.mode.map(permissions),
         owner: meta.uid.zip(meta.gid),
         modified: meta.mtime,
-        attributes: meta.extended_attributes.into_iter().filter_map(|a| Some((a.name, a.value?))).collect(),
+        attributes: meta
+            .extended_attributes
+            .into_iter()
+            .filter_map(|a| Some((a.name, a.value?)))
+            .collect(),
         twin: several.then_some((meta.device_id, meta.inode)),
     }
 }
@@ -205,12 +226,19 @@ fn permissions(go: u32) -> u32 {
     const SET_GROUP: u32 = 1 << 22;
     const STICKY: u32 = 1 << 20;
     let special = [(SET_USER, 0o4000), (SET_GROUP, 0o2000), (STICKY, 0o1000)];
-    special.iter().fold(go & 0o777, |mode, (bit, here)| if go & bit == 0 { mode } else { mode | here })
+    special.iter().fold(
+        go & 0o777,
+        |mode, (bit, here)| if go & bit == 0 { mode } else { mode | here },
+    )
 }
 
 impl Shape {
     /// Length of a file.
     pub(crate) fn bytes(&self) -> Option<u64> {
-        if let Self::File(bytes) = self { Some(*bytes) } else { None }
+        if let Self::File(bytes) = self {
+            Some(*bytes)
+        } else {
+            None
+        }
     }
 }

@@ -11,9 +11,7 @@ use aws_sdk_s3::{
     Client, Config,
     config::{
         BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-        StalledStreamProtectionConfig,
-        retry::RetryConfig,
-        timeout::TimeoutConfig,
+        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
     primitives::ByteStream,
 };
@@ -78,7 +76,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), attempt: Duration::from_secs(30), attempts: 6 }
+        Self {
+            connect: Duration::from_secs(5),
+            attempt: Duration::from_secs(30),
+            attempts: 6,
+        }
     }
 }
 
@@ -114,7 +116,10 @@ impl Bucket {
         settings.endpoint = endpoint(&settings.endpoint)?;
         settings.prefix = prefix(&settings.prefix);
         if settings.bucket.is_empty() || settings.bucket.contains('/') {
-            return Err(Failure::new(Reason::Invalid, format!("{:?} is not the name of a bucket", settings.bucket)));
+            return Err(Failure::new(
+                Reason::Invalid,
+                format!("{:?} is not the name of a bucket", settings.bucket),
+            ));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -122,13 +127,25 @@ impl Bucket {
             .enable_all()
             .build()
             .map_err(|error| Failure::caused(Reason::Server, "starting the runtime of the S3 client", error))?;
-        let credentials = Credentials::new(&settings.access_key, settings.secret_key.as_str(), None, None, "watchkeep");
-        let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let credentials = Credentials::new(
+            &settings.access_key,
+            settings.secret_key.as_str(),
+            None,
+            None,
+            "watchkeep",
+        );
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
         let config = Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .http_client(http)
             .credentials_provider(credentials)
-            .region(Region::new(if settings.region.is_empty() { "auto".to_owned() } else { settings.region.clone() }))
+            .region(Region::new(if settings.region.is_empty() {
+                "auto".to_owned()
+            } else {
+                settings.region.clone()
+            }))
             .endpoint_url(&settings.endpoint)
             .force_path_style(true)
             // R2 and older servers refuse the SDK's own checksums; our names are digests anyway.
@@ -139,7 +156,12 @@ impl Bucket {
             .retry_config(RetryConfig::standard().with_max_attempts(settings.limits.attempts.max(1)))
             .timeout_config(timeouts(&settings.limits, 0))
             .build();
-        Ok(Self { client: Client::from_conf(config), runtime, settings, cancel: run.cancel.clone() })
+        Ok(Self {
+            client: Client::from_conf(config),
+            runtime,
+            settings,
+            cancel: run.cancel.clone(),
+        })
     }
 
     fn key(&self, object: &Object) -> String {
@@ -209,7 +231,12 @@ impl Bucket {
         self.wait(doing, size, async {
             // A range of an HTTP request names its last byte.
             let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
-            let request = self.client.get_object().bucket(&self.settings.bucket).key(key).set_range(header);
+            let request = self
+                .client
+                .get_object()
+                .bucket(&self.settings.bucket)
+                .key(key)
+                .set_range(header);
             let answer = match request.customize().config_override(self.overrides(size)).send().await {
                 Ok(answer) => answer,
                 Err(error) => return Err(errors::failure(doing, error)),
@@ -222,7 +249,10 @@ impl Bucket {
             let body = body.into_bytes();
             let length = i64::try_from(body.len()).unwrap_or(i64::MAX);
             if promised.is_some_and(|promised| promised != length) {
-                return Err(Failure::new(Reason::Unreachable, format!("{doing}: the answer broke off")));
+                return Err(Failure::new(
+                    Reason::Unreachable,
+                    format!("{doing}: the answer broke off"),
+                ));
             }
             if range.is_some() && body.len() as u64 != size {
                 let text = format!("{doing}: asked for {size} bytes, got {}", body.len());
@@ -236,8 +266,20 @@ impl Bucket {
     fn head(&self, key: &str) -> Result<Option<u64>, Failure> {
         let doing = format!("looking for {key} in {}", self.location());
         self.wait(&doing, 0, async {
-            match self.client.head_object().bucket(&self.settings.bucket).key(key).send().await {
-                Ok(found) => Ok(Some(found.content_length().and_then(|size| u64::try_from(size).ok()).unwrap_or(0))),
+            match self
+                .client
+                .head_object()
+                .bucket(&self.settings.bucket)
+                .key(key)
+                .send()
+                .await
+            {
+                Ok(found) => Ok(Some(
+                    found
+                        .content_length()
+                        .and_then(|size| u64::try_from(size).ok())
+                        .unwrap_or(0),
+                )),
                 Err(error) => classify(&doing, error, &[Answer::Missing]).map(|_| None),
             }
         })
@@ -246,7 +288,14 @@ impl Bucket {
     fn delete(&self, key: &str) -> Result<(), Failure> {
         let doing = format!("removing {key} from {}", self.location());
         self.wait(&doing, 0, async {
-            match self.client.delete_object().bucket(&self.settings.bucket).key(key).send().await {
+            match self
+                .client
+                .delete_object()
+                .bucket(&self.settings.bucket)
+                .key(key)
+                .send()
+                .await
+            {
                 Ok(_) => Ok(()),
                 Err(error) => classify(&doing, error, &[Answer::Missing]).map(drop),
             }
@@ -257,17 +306,29 @@ impl Bucket {
     fn page(&self, prefix: &str, next: Option<String>) -> Result<(Vec<(String, u64)>, Option<String>), Failure> {
         let doing = format!("listing {prefix} in {}", self.location());
         self.wait(&doing, 0, async {
-            let request = self.client.list_objects_v2().bucket(&self.settings.bucket).prefix(prefix);
+            let request = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.settings.bucket)
+                .prefix(prefix);
             let page = match request.set_continuation_token(next).send().await {
                 Ok(page) => page,
                 Err(error) => return Err(errors::failure(&doing, error)),
             };
             let objects = page.contents().iter().filter_map(|object| {
-                Some((object.key()?.to_owned(), object.size().and_then(|size| u64::try_from(size).ok())?))
+                Some((
+                    object.key()?.to_owned(),
+                    object.size().and_then(|size| u64::try_from(size).ok())?,
+                ))
             });
-            let next = page.next_continuation_token().filter(|_| page.is_truncated() == Some(true));
+            let next = page
+                .next_continuation_token()
+                .filter(|_| page.is_truncated() == Some(true));
             if page.is_truncated() == Some(true) && next.is_none() {
-                return Err(Failure::new(Reason::Server, format!("{doing}: the store cut the list and gave no mark")));
+                return Err(Failure::new(
+                    Reason::Server,
+                    format!("{doing}: the store cut the list and gave no mark"),
+                ));
             }
             Ok((objects.collect(), next.map(ToOwned::to_owned)))
         })
@@ -277,7 +338,10 @@ impl Bucket {
     /// them. Otherwise an earlier upload was cut, and is replaced.
     fn settle(&self, object: &Object, key: &str, content: Bytes) -> Result<(), Failure> {
         if object.kind == Kind::Config {
-            return Err(Failure::new(Reason::AlreadyExists, format!("a repository exists already in {}", self.location())));
+            return Err(Failure::new(
+                Reason::AlreadyExists,
+                format!("a repository exists already in {}", self.location()),
+            ));
         }
         if self.head(key)? == Some(content.len() as u64) {
             return Ok(());
@@ -288,7 +352,12 @@ impl Bucket {
 
 impl Storage for Bucket {
     fn location(&self) -> String {
-        format!("{}{}/{}", self.settings.endpoint, self.settings.bucket, self.settings.prefix.trim_end_matches('/'))
+        format!(
+            "{}{}/{}",
+            self.settings.endpoint,
+            self.settings.bucket,
+            self.settings.prefix.trim_end_matches('/')
+        )
     }
 
     fn create(&self) -> Result<(), Failure> {
@@ -297,7 +366,8 @@ impl Storage for Bucket {
     }
 
     fn probe(&self) -> Result<(), Failure> {
-        let name = random::nonce().map_err(|error| Failure::caused(Reason::Server, "asking the kernel for a nonce", error))?;
+        let name =
+            random::nonce().map_err(|error| Failure::caused(Reason::Server, "asking the kernel for a nonce", error))?;
         let key = self.key(&Object::new(Kind::Probe, name));
         let nonce = Bytes::copy_from_slice(name.as_bytes());
         self.put(&key, nonce.clone(), false)?;
@@ -317,7 +387,13 @@ impl Storage for Bucket {
     fn list(&self, kind: Kind) -> Result<Vec<Listed>, Failure> {
         if kind == Kind::Config {
             let size = self.head(&self.key(&Object::config()))?;
-            return Ok(size.map(|size| Listed { name: Object::config().name, size }).into_iter().collect());
+            return Ok(size
+                .map(|size| Listed {
+                    name: Object::config().name,
+                    size,
+                })
+                .into_iter()
+                .collect());
         }
         let prefix = format!("{}{}/", self.settings.prefix, kind.folder());
         let (mut found, mut next) = (Vec::new(), None);
@@ -364,20 +440,33 @@ fn timeouts(limits: &Limits, bytes: u64) -> TimeoutConfig {
 
 /// An address with a path needs a slash at its end: without one the SDK drops the path and speaks to somebody else.
 fn endpoint(text: &str) -> Result<String, Failure> {
-    let invalid = || Failure::new(Reason::Invalid, format!("expected an endpoint like https://host, got {text:?}"));
+    let invalid = || {
+        Failure::new(
+            Reason::Invalid,
+            format!("expected an endpoint like https://host, got {text:?}"),
+        )
+    };
     let (scheme, rest) = text.split_once("://").ok_or_else(invalid)?;
     let host = rest.split('/').next().unwrap_or_default();
     let plain = !rest.contains(['?', '#', '@', ' ']);
     if !matches!(scheme, "http" | "https") || host.is_empty() || !plain {
         return Err(invalid());
     }
-    Ok(if text.ends_with('/') { text.to_owned() } else { format!("{text}/") })
+    Ok(if text.ends_with('/') {
+        text.to_owned()
+    } else {
+        format!("{text}/")
+    })
 }
 
 /// A prefix ends with a slash and begins without one.
 fn prefix(text: &str) -> String {
     let trimmed = text.trim_matches('/');
-    if trimmed.is_empty() { String::new() } else { format!("{trimmed}/") }
+    if trimmed.is_empty() {
+        String::new()
+    } else {
+        format!("{trimmed}/")
+    }
 }
 
 #[cfg(test)]
@@ -387,15 +476,29 @@ mod tests {
     #[test]
     fn an_endpoint_gets_its_slash_and_a_wrong_one_is_refused() {
         assert_eq!(endpoint("https://host").unwrap(), "https://host/");
-        assert_eq!(endpoint("http://127.0.0.1:8787/cdn-cgi/local/r2/s3").unwrap(), "http://127.0.0.1:8787/cdn-cgi/local/r2/s3/");
+        assert_eq!(
+            endpoint("http://127.0.0.1:8787/cdn-cgi/local/r2/s3").unwrap(),
+            "http://127.0.0.1:8787/cdn-cgi/local/r2/s3/"
+        );
         assert_eq!(endpoint("https://host/").unwrap(), "https://host/");
-        for wrong in ["", "host", "ftp://host", "https://", "https:///x", "https://key:secret@host", "https://host/?x"] {
+        for wrong in [
+            "",
+            "host",
+            "ftp://host",
+            "https://",
+            "https:///x",
+            "https://key:secret@host",
+            "https://host/?x",
+        ] {
             assert_eq!(endpoint(wrong).unwrap_err().reason(), Reason::Invalid, "{wrong}");
         }
     }
 
     #[test]
     fn a_prefix_is_one_folder() {
-        assert_eq!(["", "/", "shop", "/shop/", "a/b"].map(prefix), ["", "", "shop/", "shop/", "a/b/"]);
+        assert_eq!(
+            ["", "/", "shop", "/shop/", "a/b"].map(prefix),
+            ["", "", "shop/", "shop/", "a/b/"]
+        );
     }
 }

@@ -51,7 +51,10 @@ impl Object {
     }
 
     pub(crate) fn config() -> Self {
-        Self { kind: Kind::Config, name: Digest::default() }
+        Self {
+            kind: Kind::Config,
+            name: Digest::default(),
+        }
     }
 
     /// The path below the repository's root. Packs are spread over 256 folders by their first two digits.

@@ -4,7 +4,13 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Repository, Snapshot, catalog::Catalog, packs::Checked, plan::Plan, storage::{Kind, Object}};
+use super::{
+    Repository, Snapshot,
+    catalog::Catalog,
+    packs::Checked,
+    plan::Plan,
+    storage::{Kind, Object},
+};
 use crate::{
     digest::Digest,
     failure::{Failure, Reason},
@@ -51,14 +57,20 @@ impl Repository {
     fn verify_scope(&self, scope: &Scope<'_>) -> Result<Verified, Failure> {
         let mut damage = Damage::default();
         let objects = self.verify_objects(&mut damage)?;
-        let Some(catalog) = damage.note(self.catalog())? else { return Err(damage.into_failure()) };
+        let Some(catalog) = damage.note(self.catalog())? else {
+            return Err(damage.into_failure());
+        };
         let snapshots = match scope {
             Scope::One(snapshot) => vec![(*snapshot).clone()],
             Scope::Everything => self.readable_snapshots(&mut damage)?,
         };
         let packs = self.verify_packs(&catalog, &snapshots, matches!(scope, Scope::Everything), &mut damage)?;
         if damage.is_empty() {
-            Ok(Verified { packs, objects, snapshots: snapshots.len() as u64 })
+            Ok(Verified {
+                packs,
+                objects,
+                snapshots: snapshots.len() as u64,
+            })
         } else {
             Err(damage.into_failure())
         }

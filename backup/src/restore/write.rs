@@ -42,11 +42,18 @@ impl Target {
         match fs::read_dir(root) {
             Ok(mut entries) => {
                 if entries.next().is_some() && !replace {
-                    return Err(Failure::new(Reason::DestinationNotEmpty, format!("{} is not empty", root.display())));
+                    return Err(Failure::new(
+                        Reason::DestinationNotEmpty,
+                        format!("{} is not empty", root.display()),
+                    ));
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(failed)?;
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(root)
+                    .map_err(failed)?;
             }
             Err(error) => return Err(failed(error)),
         }
@@ -68,7 +75,12 @@ impl Target {
                 Shape::Link(_) | Shape::Fifo | Shape::Special(_) => {}
             }
         }
-        Ok(Files { target: self, plan, open: VecDeque::new(), omitted: Vec::new() })
+        Ok(Files {
+            target: self,
+            plan,
+            open: VecDeque::new(),
+            omitted: Vec::new(),
+        })
     }
 
     fn make_folder(&self, path: &Path) -> Result<(), Failure> {
@@ -77,7 +89,11 @@ impl Target {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && self.replace => {
                 // A link in a folder's place would lead out of the destination.
                 let is_folder = fs::symlink_metadata(path).map_err(failed)?.is_dir();
-                if is_folder { Ok(()) } else { Err(failed(io::Error::other("something else stands there"))) }
+                if is_folder {
+                    Ok(())
+                } else {
+                    Err(failed(io::Error::other("something else stands there")))
+                }
             }
             other => other.map_err(failed),
         }
@@ -117,9 +133,14 @@ pub(crate) struct Files<'a> {
 impl Files<'_> {
     /// Writes a piece where it belongs.
     pub(crate) fn write(&mut self, piece: &Piece, content: &[u8]) -> Result<(), Failure> {
-        let path = || self.entry(piece.entry).map_or_else(PathBuf::new, |entry| self.target.root.join(&entry.path));
+        let path = || {
+            self.entry(piece.entry)
+                .map_or_else(PathBuf::new, |entry| self.target.root.join(&entry.path))
+        };
         if let Some((_, file)) = self.open.iter().find(|(number, _)| *number == piece.entry) {
-            return file.write_all_at(content, piece.at).map_err(|error| failure("writing", &path(), error));
+            return file
+                .write_all_at(content, piece.at)
+                .map_err(|error| failure("writing", &path(), error));
         }
         let path = path();
         let failed = |error| failure("writing", &path, error);
@@ -157,6 +178,7 @@ impl Files<'_> {
                     self.target.make_room(&path)?;
                     std::os::unix::fs::symlink(link, &path).map_err(|error| failure("linking", &path, error))?;
                     self.own(entry, &path);
+                    self.date(entry, &path);
                 }
                 Shape::Fifo => {
                     self.target.make_room(&path)?;
@@ -164,6 +186,7 @@ impl Files<'_> {
                     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0)
                         .map_err(|error| failure("making the pipe", &path, error.into()))?;
                     self.own(entry, &path);
+                    self.date(entry, &path);
                 }
                 Shape::Special(kind) => self.omitted.push(format!("/{} ({kind})", entry.path.display())),
             }
@@ -176,7 +199,10 @@ impl Files<'_> {
     fn join_names(&self, first: &Path, second: &Path) -> Result<(), Failure> {
         let first = self.target.root.join(first);
         let failed = |error| failure("linking", second, error);
-        let (one, two) = (fs::metadata(&first).map_err(failed)?, fs::metadata(second).map_err(failed)?);
+        let (one, two) = (
+            fs::metadata(&first).map_err(failed)?,
+            fs::metadata(second).map_err(failed)?,
+        );
         if one.len() != two.len() {
             // It was written to between its two readings: both readings stay.
             return Ok(());
@@ -190,7 +216,10 @@ impl Files<'_> {
         let file = OpenOptions::new().write(true).open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length != bytes {
-            let text = format!("{} has {length} bytes after the restore instead of {bytes}", path.display());
+            let text = format!(
+                "{} has {length} bytes after the restore instead of {bytes}",
+                path.display()
+            );
             return Err(Failure::new(Reason::Mismatch, text));
         }
         // The owner first: changing it clears the set-user-id bit.
@@ -204,7 +233,13 @@ impl Files<'_> {
     }
 
     fn finish_folders(&mut self, durability: Durability) -> Result<(), Failure> {
-        for entry in self.plan.entries.iter().rev().filter(|entry| entry.shape == Shape::Folder) {
+        for entry in self
+            .plan
+            .entries
+            .iter()
+            .rev()
+            .filter(|entry| entry.shape == Shape::Folder)
+        {
             let path = self.target.root.join(&entry.path);
             let failed = |error| failure("finishing the folder", &path, error);
             self.own(entry, &path);
@@ -218,7 +253,9 @@ impl Files<'_> {
         if durability == Durability::Synced {
             let root = &self.target.root;
             for folder in [Some(root.as_path()), root.parent()].into_iter().flatten() {
-                File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failure("syncing", folder, error))?;
+                File::open(folder)
+                    .and_then(|folder| folder.sync_all())
+                    .map_err(|error| failure("syncing", folder, error))?;
             }
         }
         Ok(())
@@ -228,7 +265,25 @@ impl Files<'_> {
         if let Some((user, group)) = entry.owner
             && let Err(error) = std::os::unix::fs::lchown(path, Some(user), Some(group))
         {
-            self.omitted.push(format!("/{}: owner {user}:{group}: {error}", entry.path.display()));
+            self.omitted
+                .push(format!("/{}: owner {user}:{group}: {error}", entry.path.display()));
+        }
+    }
+
+    /// The time of what cannot be opened: a link itself, a pipe.
+    fn date(&mut self, entry: &Entry, path: &Path) {
+        let Some(modified) = entry.modified else { return };
+        let time = rustix::fs::Timespec {
+            tv_sec: modified.as_second(),
+            tv_nsec: modified.subsec_nanosecond().into(),
+        };
+        let times = rustix::fs::Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        if let Err(error) = rustix::fs::utimensat(rustix::fs::CWD, path, &times, flags) {
+            self.omitted.push(format!("/{}: time: {error}", entry.path.display()));
         }
     }
 
@@ -236,7 +291,8 @@ impl Files<'_> {
         for (name, value) in &entry.attributes {
             let set = rustix::fs::lsetxattr(path, name.as_str(), value, rustix::fs::XattrFlags::empty());
             if let Err(error) = set {
-                self.omitted.push(format!("/{}: attribute {name}: {error}", entry.path.display()));
+                self.omitted
+                    .push(format!("/{}: attribute {name}: {error}", entry.path.display()));
             }
         }
     }

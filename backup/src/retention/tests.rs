@@ -9,7 +9,12 @@ fn id(number: u64) -> Digest {
 }
 
 fn copy(sequence: u64, at: i64, proved: bool) -> Copy {
-    Copy { id: id(sequence), sequence, at: Timestamp::from_second(at).unwrap(), proved }
+    Copy {
+        id: id(sequence),
+        sequence,
+        at: Timestamp::from_second(at).unwrap(),
+        proved,
+    }
 }
 
 fn at(text: &str) -> i64 {
@@ -26,7 +31,11 @@ fn situation(now: i64, zone_name: &str) -> Situation {
 }
 
 fn kept(verdicts: &[(Digest, Verdict)]) -> BTreeSet<Digest> {
-    verdicts.iter().filter(|(_, verdict)| !verdict.drops()).map(|(id, _)| *id).collect()
+    verdicts
+        .iter()
+        .filter(|(_, verdict)| !verdict.drops())
+        .map(|(id, _)| *id)
+        .collect()
 }
 
 /// Runs until nothing drops any more.
@@ -42,18 +51,35 @@ fn settle(copies: &[Copy], rule: &Rule, situation: &Situation) -> BTreeSet<Diges
 }
 
 fn daily(count: u32) -> Rule {
-    Rule { daily: count, ..Rule::default() }
+    Rule {
+        daily: count,
+        ..Rule::default()
+    }
 }
 
 /// A copy every night for 40 nights, the last on 2026-11-21.
 fn nights() -> Vec<Copy> {
-    (0_u64..40).map(|n| copy(n, at("2026-11-21T03:00:00Z") - (39 - i64::try_from(n).unwrap()) * 24 * HOUR, true)).collect()
+    (0_u64..40)
+        .map(|n| {
+            copy(
+                n,
+                at("2026-11-21T03:00:00Z") - (39 - i64::try_from(n).unwrap()) * 24 * HOUR,
+                true,
+            )
+        })
+        .collect()
 }
 
 #[test]
 fn a_calendar_of_slots_keeps_what_it_says() {
     let copies = nights();
-    let rule = Rule { last: 2, daily: 7, weekly: 4, monthly: 3, ..Rule::default() };
+    let rule = Rule {
+        last: 2,
+        daily: 7,
+        weekly: 4,
+        monthly: 3,
+        ..Rule::default()
+    };
     let left = settle(&copies, &rule, &situation(at("2026-11-21T04:00:00Z"), "UTC"));
     // Seven days; the Sundays of the three weeks before; 31 October (October has its newest then).
     let expected: BTreeSet<Digest> = [39, 38, 37, 36, 35, 34, 33, 26, 19, 18].map(id).into();
@@ -63,7 +89,13 @@ fn a_calendar_of_slots_keeps_what_it_says() {
 #[test]
 fn unproved_copies_never_push_a_proved_one_out() {
     let mut copies = vec![copy(0, at("2026-10-01T03:00:00Z"), true)];
-    copies.extend((1..=30).map(|n| copy(n, at("2026-10-01T03:00:00Z") + i64::try_from(n).unwrap() * 24 * HOUR, false)));
+    copies.extend((1..=30).map(|n| {
+        copy(
+            n,
+            at("2026-10-01T03:00:00Z") + i64::try_from(n).unwrap() * 24 * HOUR,
+            false,
+        )
+    }));
     let left = settle(&copies, &daily(3), &situation(at("2026-11-01T00:00:00Z"), "UTC"));
     let expected: BTreeSet<Digest> = [0, 28, 29, 30].map(id).into();
     assert_eq!(left, expected);
@@ -76,16 +108,39 @@ fn a_clock_that_cannot_be_trusted_drops_nothing() {
     let calm = situation(now, "UTC");
     let all = |verdicts: Vec<(Digest, Verdict)>, reason| {
         assert_eq!(verdicts.len(), copies.len());
-        assert!(verdicts.iter().all(|(_, verdict)| *verdict == Verdict::Keep(reason)), "{verdicts:?}");
+        assert!(
+            verdicts.iter().all(|(_, verdict)| *verdict == Verdict::Keep(reason)),
+            "{verdicts:?}"
+        );
     };
-    all(keep(&copies, &daily(1), &Situation { clock_jumped: true, ..calm.clone() }), Reason::ClockJumped);
-    all(keep(&copies, &daily(1), &situation(now - 2 * HOUR, "UTC")), Reason::FromTheFuture);
-    let overdue = Situation { interval: SignedDuration::from_hours(24), ..situation(now + 4 * 24 * HOUR, "UTC") };
+    all(
+        keep(
+            &copies,
+            &daily(1),
+            &Situation {
+                clock_jumped: true,
+                ..calm.clone()
+            },
+        ),
+        Reason::ClockJumped,
+    );
+    all(
+        keep(&copies, &daily(1), &situation(now - 2 * HOUR, "UTC")),
+        Reason::FromTheFuture,
+    );
+    let overdue = Situation {
+        interval: SignedDuration::from_hours(24),
+        ..situation(now + 4 * 24 * HOUR, "UTC")
+    };
     all(keep(&copies, &daily(1), &overdue), Reason::ProofOverdue);
     let unproved: Vec<Copy> = copies.iter().map(|copy| Copy { proved: false, ..*copy }).collect();
     all(keep(&unproved, &daily(1), &calm), Reason::NothingProved);
     // The control: with a good clock the same copies do go.
-    assert!(keep(&copies, &daily(1), &calm).iter().any(|(_, verdict)| verdict.drops()));
+    assert!(
+        keep(&copies, &daily(1), &calm)
+            .iter()
+            .any(|(_, verdict)| verdict.drops())
+    );
 }
 
 #[test]
@@ -93,19 +148,38 @@ fn a_copy_taken_after_the_clock_went_back_is_still_the_newest() {
     let now = at("2026-11-21T04:00:00Z");
     let copies = [copy(1, now - HOUR, true), copy(2, now - 30 * HOUR, true)];
     let verdicts = keep(&copies, &Rule::default(), &situation(now, "UTC"));
-    assert_eq!(verdicts, [(id(2), Verdict::Keep(Reason::NewestProved)), (id(1), Verdict::Drop(Reason::NoSlot))]);
+    assert_eq!(
+        verdicts,
+        [
+            (id(2), Verdict::Keep(Reason::NewestProved)),
+            (id(1), Verdict::Drop(Reason::NoSlot))
+        ]
+    );
 }
 
 #[test]
 fn the_repeated_hour_when_summer_ends_is_two_hours_and_days_follow_the_zone() {
     // 2026-10-25, London: 01:30 comes twice, at 00:30Z and 01:30Z.
-    let copies = [copy(1, at("2026-10-25T00:30:00Z"), true), copy(2, at("2026-10-25T01:30:00Z"), true)];
-    let hourly = Rule { hourly: 2, ..Rule::default() };
-    let left = settle(&copies, &hourly, &situation(at("2026-10-25T02:00:00Z"), "Europe/London"));
+    let copies = [
+        copy(1, at("2026-10-25T00:30:00Z"), true),
+        copy(2, at("2026-10-25T01:30:00Z"), true),
+    ];
+    let hourly = Rule {
+        hourly: 2,
+        ..Rule::default()
+    };
+    let left = settle(
+        &copies,
+        &hourly,
+        &situation(at("2026-10-25T02:00:00Z"), "Europe/London"),
+    );
     assert_eq!(left.len(), 2);
 
     // 23:30Z and 00:30Z are one day in Tokyo and two in London's winter.
-    let copies = [copy(1, at("2026-11-20T23:30:00Z"), true), copy(2, at("2026-11-21T00:30:00Z"), true)];
+    let copies = [
+        copy(1, at("2026-11-20T23:30:00Z"), true),
+        copy(2, at("2026-11-21T00:30:00Z"), true),
+    ];
     let now = at("2026-11-21T02:00:00Z");
     assert_eq!(settle(&copies, &daily(2), &situation(now, "Asia/Tokyo")).len(), 1);
     assert_eq!(settle(&copies, &daily(2), &situation(now, "Europe/London")).len(), 2);
@@ -130,7 +204,9 @@ fn any_copies() -> impl Strategy<Value = Vec<Copy>> {
     let one = (0_i64..400 * 24, any::<bool>());
     prop::collection::vec(one, 0..60).prop_map(|drawn| {
         let numbered = (0_u64..).zip(drawn);
-        numbered.map(|(number, (hours, proved))| copy(number, NOW - hours * HOUR, proved)).collect()
+        numbered
+            .map(|(number, (hours, proved))| copy(number, NOW - hours * HOUR, proved))
+            .collect()
     })
 }
 
@@ -138,7 +214,15 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     let small = || 0_u32..6;
     let within = prop::option::of((0_i64..200).prop_map(SignedDuration::from_hours));
     (small(), small(), small(), small(), small(), small(), within).prop_map(
-        |(last, hourly, daily, weekly, monthly, yearly, within)| Rule { last, hourly, daily, weekly, monthly, yearly, within },
+        |(last, hourly, daily, weekly, monthly, yearly, within)| Rule {
+            last,
+            hourly,
+            daily,
+            weekly,
+            monthly,
+            yearly,
+            within,
+        },
     )
 }
 

@@ -69,7 +69,12 @@ impl Entries {
         }
         // The folders that lead to a source stand in the snapshot too.
         for part in &parts {
-            for folder in part.path().ancestors().skip(1).filter(|folder| folder.file_name().is_some()) {
+            for folder in part
+                .path()
+                .ancestors()
+                .skip(1)
+                .filter(|folder| folder.file_name().is_some())
+            {
                 tally.lock().manifest.insert(folder, Content::Folder);
             }
         }
@@ -92,7 +97,11 @@ impl ReadSourceOpen for Waiting {
     type Reader = Counted;
 
     fn open(self) -> RusticResult<Counted> {
-        let Self { staged: Staged { file, path }, tally, run } = self;
+        let Self {
+            staged: Staged { file, path },
+            tally,
+            run,
+        } = self;
         Counted::open(&file, path.clone(), tally.clone(), run).map_err(|error| {
             tally.error(&path, format!("opening it: {error}"));
             RusticError::with_source(ErrorKind::InputOutput, "opening a file of the source", error)
@@ -141,7 +150,11 @@ fn noted(entry: Listed, tally: &Shared, run: &Run) -> RusticResult<ReadSourceEnt
         }
         _ => tally.lock().manifest.insert(&path, Content::Special),
     }
-    let open = open.map(|staged| Waiting { staged, tally: tally.clone(), run: run.clone() });
+    let open = open.map(|staged| Waiting {
+        staged,
+        tally: tally.clone(),
+        run: run.clone(),
+    });
     Ok(ReadSourceEntry { path, node, open })
 }
 
@@ -149,26 +162,36 @@ fn staged_entry(staged: &Staged) -> Listed {
     // Rights and times are those of the original, which may be gone by now.
     let length = fs::metadata(&staged.file).map(|metadata| metadata.len());
     let original = fs::metadata(&staged.path).or_else(|_| fs::metadata(&staged.file));
-    let metadata = original.and_then(|original| Ok((original, length?))).map_err(|error| {
-        RusticError::with_source(ErrorKind::InputOutput, "looking at the staging copy", error)
-    })?;
+    let metadata = original
+        .and_then(|original| Ok((original, length?)))
+        .map_err(|error| RusticError::with_source(ErrorKind::InputOutput, "looking at the staging copy", error))?;
     let name = staged.path.file_name().unwrap_or_default();
     let mut meta = metadata_of(&metadata.0);
     meta.size = metadata.1;
     meta.links = 1;
     let node = Node::new_node(name, NodeType::File, meta);
-    Ok(ReadSourceEntry { path: staged.path.clone(), node, open: Some(staged.clone()) })
+    Ok(ReadSourceEntry {
+        path: staged.path.clone(),
+        node,
+        open: Some(staged.clone()),
+    })
 }
 
 /// The metadata that restic keeps, of a file or a folder.
 pub(crate) fn metadata_of(found: &fs::Metadata) -> Metadata {
     let mode = found.permissions().mode();
     let special = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
-    let mut go = special.iter().fold(mode & 0o777, |go, (bit, there)| if mode & bit == 0 { go } else { go | there });
+    let mut go = special.iter().fold(
+        mode & 0o777,
+        |go, (bit, there)| if mode & bit == 0 { go } else { go | there },
+    );
     if found.is_dir() {
         go |= 1 << 31;
     }
-    let modified = found.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
+    let modified = found
+        .modified()
+        .ok()
+        .and_then(|time| jiff::Timestamp::try_from(time).ok());
     Metadata {
         mode: Some(go),
         mtime: modified,

@@ -34,7 +34,11 @@ impl Staging {
     /// Makes the folder if need be, and removes what an interrupted run left in it.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |error| Failure::writing(Reason::StagingFull, format!("preparing {}", path.display()), error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
         let staging = Self { path: path.to_owned() };
         staging.clear()?;
         Ok(staging)
@@ -46,7 +50,11 @@ impl Staging {
         for entry in fs::read_dir(&self.path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if !entry.file_name().as_bytes().starts_with(b"copy-") {
-                let text = format!("the staging folder {} holds {}, which is not ours", self.path.display(), entry.path().display());
+                let text = format!(
+                    "the staging folder {} holds {}, which is not ours",
+                    self.path.display(),
+                    entry.path().display()
+                );
                 return Err(Failure::new(Reason::Invalid, text));
             }
             fs::remove_file(entry.path()).map_err(failed)?;
@@ -76,7 +84,10 @@ pub(crate) fn copy(
     cancel: &Cancel,
 ) -> Result<(PathBuf, Database), Failure> {
     if !path.is_absolute() {
-        return Err(Failure::new(Reason::Invalid, format!("the path {} of a database is not absolute", path.display())));
+        return Err(Failure::new(
+            Reason::Invalid,
+            format!("the path {} of a database is not absolute", path.display()),
+        ));
     }
     let size = size_of(path)?;
     space::require(&staging.path, size + size / 20, Reason::StagingFull)?;
@@ -102,20 +113,40 @@ pub(crate) fn prove(file: &Path, expected: &Database, cancel: &Cancel) -> Result
     let size = size_of(file)?;
     let patience = PATIENCE + Duration::from_secs(size >> 20);
     let found = within(patience, cancel, file, facts(file)).map_err(|failure| {
-        let reason = if failure.reason() == Reason::SourceCorrupt { Reason::Corrupt } else { failure.reason() };
-        Failure::caused(reason, format!("reading the restored {}", expected.path.display()), failure)
+        let reason = if failure.reason() == Reason::SourceCorrupt {
+            Reason::Corrupt
+        } else {
+            failure.reason()
+        };
+        Failure::caused(
+            reason,
+            format!("reading the restored {}", expected.path.display()),
+            failure,
+        )
     })?;
     let differs = |what: String| {
-        Failure::new(Reason::Mismatch, format!("the restored {}: {what}", expected.path.display()))
+        Failure::new(
+            Reason::Mismatch,
+            format!("the restored {}: {what}", expected.path.display()),
+        )
     };
     for (table, rows) in &expected.rows {
         let restored = found.rows.get(table);
         if restored != Some(rows) {
-            return Err(differs(format!("table {table} has {restored:?} rows, captured were {rows}")));
+            return Err(differs(format!(
+                "table {table} has {restored:?} rows, captured were {rows}"
+            )));
         }
     }
-    let found = Database { path: expected.path.clone(), ..found };
-    if found == *expected { Ok(()) } else { Err(differs(format!("{found:?} is not {expected:?}"))) }
+    let found = Database {
+        path: expected.path.clone(),
+        ..found
+    };
+    if found == *expected {
+        Ok(())
+    } else {
+        Err(differs(format!("{found:?} is not {expected:?}")))
+    }
 }
 
 /// Bytes of a database with what waits in its write-ahead log.
@@ -128,7 +159,10 @@ fn size_of(path: &Path) -> Result<u64, Failure> {
         Failure::caused(reason, format!("looking for the database {}", path.display()), error)
     })?;
     if !metadata.is_file() {
-        return Err(Failure::new(Reason::Invalid, format!("{} is not a file", path.display())));
+        return Err(Failure::new(
+            Reason::Invalid,
+            format!("{} is not a file", path.display()),
+        ));
     }
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -164,22 +198,33 @@ fn within<T>(
 }
 
 async fn vacuum(path: &Path, target: &Path) -> Result<(), sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY);
     let mut source = options.connect().await?;
     // A mere header without tables would pass otherwise; and a file that is no database is told at once.
-    sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&mut source).await?;
-    let target = target.to_str().ok_or_else(|| sqlx::Error::Configuration("the staging path is not UTF-8".into()))?;
+    sqlx::query("SELECT count(*) FROM sqlite_schema")
+        .execute(&mut source)
+        .await?;
+    let target = target
+        .to_str()
+        .ok_or_else(|| sqlx::Error::Configuration("the staging path is not UTF-8".into()))?;
     sqlx::query("VACUUM INTO ?").bind(target).execute(&mut source).await?;
     source.close().await
 }
 
 async fn run_on(copy: &Path, statements: &[String]) -> Result<(), sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(copy).pragma("journal_mode", "DELETE");
+    let options = SqliteConnectOptions::new()
+        .filename(copy)
+        .pragma("journal_mode", "DELETE");
     let mut connection = options.connect().await?;
     let mut transaction = connection.begin().await?;
     for statement in statements {
         // The statements come from our own code, never from outside.
-        sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *transaction).await?;
+        sqlx::query(AssertSqlSafe(statement.clone()))
+            .execute(&mut *transaction)
+            .await?;
     }
     transaction.commit().await?;
     connection.close().await
@@ -188,21 +233,39 @@ async fn run_on(copy: &Path, statements: &[String]) -> Result<(), sqlx::Error> {
 /// The facts of a database that nobody writes to.
 async fn facts(path: &Path) -> Result<Database, sqlx::Error> {
     // Immutable: no lock, no log beside it, the file stays as it is.
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .immutable(true);
     let mut database = options.connect().await?;
-    let answer: String = sqlx::query_scalar("PRAGMA integrity_check(10)").fetch_one(&mut database).await?;
+    let answer: String = sqlx::query_scalar("PRAGMA integrity_check(10)")
+        .fetch_one(&mut database)
+        .await?;
     if answer != "ok" {
         return Err(sqlx::Error::Protocol(format!("{INTEGRITY}{answer}")));
     }
-    let user_version = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut database).await?;
-    let application_id = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut database).await?;
-    let orphans: Option<i64> =
-        sqlx::query_scalar("SELECT count(*) FROM pragma_foreign_key_check").fetch_one(&mut database).await.ok();
+    let user_version = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut database)
+        .await?;
+    let application_id = sqlx::query_scalar("PRAGMA application_id")
+        .fetch_one(&mut database)
+        .await?;
+    let orphans: Option<i64> = sqlx::query_scalar("SELECT count(*) FROM pragma_foreign_key_check")
+        .fetch_one(&mut database)
+        .await
+        .ok();
     let schema = schema(&mut database).await?;
     let rows = rows(&mut database).await?;
     database.close().await?;
     let orphans = orphans.and_then(|count| u64::try_from(count).ok());
-    Ok(Database { path: path.to_owned(), user_version, application_id, schema, rows, orphans })
+    Ok(Database {
+        path: path.to_owned(),
+        user_version,
+        application_id,
+        schema,
+        rows,
+        orphans,
+    })
 }
 
 /// Marks our own finding among the errors of the driver.
@@ -228,7 +291,9 @@ async fn rows(database: &mut SqliteConnection) -> Result<BTreeMap<String, u64>, 
     let mut rows = BTreeMap::new();
     for table in tables {
         let count = format!("SELECT count(*) FROM \"{}\"", table.replace('"', "\"\""));
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut *database).await?;
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(count))
+            .fetch_one(&mut *database)
+            .await?;
         rows.insert(table, u64::try_from(count).unwrap_or_default());
     }
     Ok(rows)

@@ -88,7 +88,17 @@ impl Counted {
         let file = open_plain(file)?;
         let before = file.metadata()?;
         let hasher = Hasher::default();
-        Ok(Self { file, path, before, hasher, bytes: 0, magic: Vec::new(), settled: false, tally, run })
+        Ok(Self {
+            file,
+            path,
+            before,
+            hasher,
+            bytes: 0,
+            magic: Vec::new(),
+            settled: false,
+            tally,
+            run,
+        })
     }
 
     /// Notes the end of the file.
@@ -103,7 +113,13 @@ impl Counted {
         };
         let mut tally = self.tally.lock();
         tally.files_read += 1;
-        tally.manifest.insert(&self.path, Content::File { bytes: self.bytes, sha256 });
+        tally.manifest.insert(
+            &self.path,
+            Content::File {
+                bytes: self.bytes,
+                sha256,
+            },
+        );
         if torn && tally.torn.len() < KEPT {
             tally.torn.push(self.path.clone());
         }

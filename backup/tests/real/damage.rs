@@ -19,7 +19,12 @@ fn filled() -> (Place, Repository, backup::Captured) {
 fn one_flipped_bit_anywhere_fails_the_verification_and_the_restore_before_it_writes() {
     let (place, repository, captured) = filled();
     repository.verify(&captured.snapshot).unwrap();
-    let order = Order { snapshot: captured.snapshot, only: None, destination: place.path("back"), replace: false };
+    let order = Order {
+        snapshot: captured.snapshot,
+        only: None,
+        destination: place.path("back"),
+        replace: false,
+    };
     let mut tried = 0;
     for kind in ["data", "index", "snapshots", "keys"] {
         for path in place.objects(kind) {
@@ -30,7 +35,10 @@ fn one_flipped_bit_anywhere_fails_the_verification_and_the_restore_before_it_wri
             assert!(text.contains(name), "{name}: {text}");
             if kind != "keys" {
                 refused(restore(&repository, &order), Reason::Corrupt);
-                refused(backup::prove(&repository, &captured.snapshot, None, &place.path("scratch")), Reason::Corrupt);
+                refused(
+                    backup::prove(&repository, &captured.snapshot, None, &place.path("scratch")),
+                    Reason::Corrupt,
+                );
             }
             assert!(!place.path("back").exists(), "{name}");
             fs::write(&path, whole).unwrap();
@@ -89,7 +97,11 @@ fn an_older_valid_pack_in_a_packs_place_is_found() {
 #[test]
 fn a_lost_pack_is_told_and_stored_again() {
     let (place, repository, first) = filled();
-    let largest = place.objects("data").into_iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let largest = place
+        .objects("data")
+        .into_iter()
+        .max_by_key(|path| path.metadata().unwrap().len())
+        .unwrap();
     fs::remove_file(&largest).unwrap();
     let second = repository.backup(&place.request()).unwrap();
     assert_eq!(second.lost_packs.len(), 1);
@@ -119,7 +131,10 @@ fn either_password_opens_and_a_damaged_key_file_does_not_shut_out_the_other() {
     };
     for key in &keys {
         let answers = works(key);
-        assert!(answers.contains(&Ok(())) && answers.contains(&Err(Reason::Corrupt)), "{answers:?}");
+        assert!(
+            answers.contains(&Ok(())) && answers.contains(&Err(Reason::Corrupt)),
+            "{answers:?}"
+        );
     }
     flip(&place.path("repository/config"));
     refused(open(PASSWORD), Reason::Corrupt);
@@ -128,10 +143,19 @@ fn either_password_opens_and_a_damaged_key_file_does_not_shut_out_the_other() {
 #[test]
 fn nothing_where_a_repository_should_be_and_a_repository_where_nothing_should_be() {
     let place = Place::new();
-    refused(Repository::open(&place.location(), PASSWORD, Access::Write, run()), Reason::NotFound);
-    refused(Repository::open(&place.location(), PASSWORD, Access::Read, run()), Reason::NotFound);
+    refused(
+        Repository::open(&place.location(), PASSWORD, Access::Write, run()),
+        Reason::NotFound,
+    );
+    refused(
+        Repository::open(&place.location(), PASSWORD, Access::Read, run()),
+        Reason::NotFound,
+    );
     place.init();
-    refused(Repository::init(&place.location(), PASSWORD, None, run()), Reason::AlreadyExists);
+    refused(
+        Repository::init(&place.location(), PASSWORD, None, run()),
+        Reason::AlreadyExists,
+    );
     refused(Repository::init(&place.location(), "", None, run()), Reason::Invalid);
 }
 

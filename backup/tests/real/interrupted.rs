@@ -1,13 +1,10 @@
 //! Runs that do not end well leave no snapshot, and the next run works.
 
-use std::{
-    fs,
-    process::{Command, Stdio},
-};
+use std::{fs, process::Command};
 
 use backup::{Reason, Repository};
 
-use crate::support::{Place, noise, output, refused, run, wait_until};
+use crate::support::{Place, child_that_backs_up, noise, output, refused, run, wait_until};
 
 #[test]
 fn a_cancelled_run_leaves_no_snapshot() {
@@ -15,12 +12,23 @@ fn a_cancelled_run_leaves_no_snapshot() {
     place.fill();
     place.init();
     let run = run();
-    let repository = Repository::open(&place.location(), crate::support::PASSWORD, backup::Access::Write, run.clone()).unwrap();
+    let repository = Repository::open(
+        &place.location(),
+        crate::support::PASSWORD,
+        backup::Access::Write,
+        run.clone(),
+    )
+    .unwrap();
     // A pipe in a file's place would wait for ever; a large sparse file takes long enough to be cancelled in.
-    fs::File::create(place.path("source/large")).unwrap().set_len(40_000_000_000).unwrap();
+    fs::File::create(place.path("source/large"))
+        .unwrap()
+        .set_len(40_000_000_000)
+        .unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            wait_until("the source is being read", || run.traffic.moved().source_bytes > 8_000_000);
+            wait_until("the source is being read", || {
+                run.traffic.moved().source_bytes > 8_000_000
+            });
             run.cancel.cancel();
         });
         refused(repository.backup(&place.request()), Reason::Cancelled);
@@ -34,12 +42,20 @@ fn a_cancelled_run_leaves_no_snapshot() {
 
 /// The body of a child that backs up until it is killed; started by the test below through its own name.
 #[test]
-#[ignore = "started by `a_killed_run_leaves_no_snapshot_and_its_lock_is_taken_over`"]
-fn child_that_backs_up() {
-    let Some(place) = fs::read_link("/proc/self/cwd").ok().filter(|path| path.join("repository").is_dir()) else { return };
+#[ignore = "the body of a child, started by other tests"]
+fn child_that_backs_up_until_it_is_killed() {
+    let Some(place) = fs::read_link("/proc/self/cwd")
+        .ok()
+        .filter(|path| path.join("repository").is_dir())
+    else {
+        return;
+    };
     let location = backup::Location::Folder(place.join("repository"));
     let repository = Repository::open(&location, crate::support::PASSWORD, backup::Access::Write, run()).unwrap();
-    let source = backup::Source::Folder { paths: vec![place.join("source")], exclude: vec![] };
+    let source = backup::Source::Folder {
+        paths: vec![place.join("source")],
+        exclude: vec![],
+    };
     let request = backup::Request {
         job: "nightly".into(),
         run: "killed".into(),
@@ -57,9 +73,7 @@ fn a_killed_run_leaves_no_snapshot_and_its_lock_is_taken_over() {
     let repository = place.init();
     for _ in 0..2 {
         let before = place.objects("data").len();
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "interrupted::child_that_backs_up", "--ignored"]).current_dir(place.path(""));
-        let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = child_that_backs_up(&place);
         wait_until("a pack is stored", || place.objects("data").len() > before);
         child.kill().unwrap();
         child.wait().unwrap();
@@ -72,7 +86,11 @@ fn a_killed_run_leaves_no_snapshot_and_its_lock_is_taken_over() {
     let captured = repository.backup(&place.request()).unwrap();
     repository.verify(&captured.snapshot).unwrap();
     assert!(place.objects("locks").is_empty() && place.objects("tmp").is_empty());
-    output(Command::new("restic").env("RESTIC_PASSWORD", crate::support::PASSWORD).arg("-r").arg(place.path("repository")).args([
-        "--no-cache", "check", "--read-data",
-    ]));
+    output(
+        Command::new("restic")
+            .env("RESTIC_PASSWORD", crate::support::PASSWORD)
+            .arg("-r")
+            .arg(place.path("repository"))
+            .args(["--no-cache", "check", "--read-data"]),
+    );
 }

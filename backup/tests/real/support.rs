@@ -15,7 +15,10 @@ use tokio::time::Instant;
 pub(crate) const PASSWORD: &str = "a password of the tests";
 pub(crate) const RECOVERY: &str = "the recovery password";
 
-#[expect(clippy::disallowed_methods, reason = "tests are the outermost place: the clock enters here")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are the outermost place: the clock enters here"
+)]
 pub(crate) fn run() -> Run {
     Run::new("testhost", Clock::new(jiff::Timestamp::now))
 }
@@ -28,7 +31,9 @@ pub(crate) struct Place {
 impl Place {
     /// An empty place.
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
@@ -56,7 +61,10 @@ impl Place {
 
     /// A backup request over the folder `source`.
     pub(crate) fn request(&self) -> Request {
-        self.request_of(vec![Source::Folder { paths: vec![self.path("source")], exclude: vec![] }])
+        self.request_of(vec![Source::Folder {
+            paths: vec![self.path("source")],
+            exclude: vec![],
+        }])
     }
 
     pub(crate) fn request_of(&self, sources: Vec<Source>) -> Request {
@@ -72,7 +80,10 @@ impl Place {
     /// A source of several kinds of files, so that there are several packs and chunks: 5 MB.
     pub(crate) fn fill(&self) {
         for number in 0..20_u32 {
-            self.write(&format!("source/small/{number}.txt"), format!("file number {number}\n").repeat(50));
+            self.write(
+                &format!("source/small/{number}.txt"),
+                format!("file number {number}\n").repeat(50),
+            );
         }
         self.write("source/big.bin", noise(1, 3_000_000));
         self.write("source/other.bin", noise(2, 2_000_000));
@@ -101,7 +112,11 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+        if path.is_dir() {
+            found.extend(files_below(&path))
+        } else {
+            found.push(path)
+        }
     }
     found.sort();
     found
@@ -136,18 +151,52 @@ pub(crate) fn assert_same_tree(one: &Path, two: &Path) {
     let list = |folder: &Path| {
         let format = r"%P|%y|%m|%U:%G|%s|%T@|%l\n";
         let script = format!("find . -mindepth 1 ! -type d -printf '{format}'; find . -type d -printf '%P|%m|%T@\\n'");
-        output(Command::new("sh").arg("-c").arg(format!("({script}) | sort")).current_dir(folder))
+        output(
+            Command::new("sh")
+                .arg("-c")
+                .arg(format!("({script}) | sort"))
+                .current_dir(folder),
+        )
     };
     assert_eq!(list(one), list(two));
-    output(Command::new("diff").arg("-r").arg("--no-dereference").arg(one).arg(two));
+    output(
+        Command::new("diff")
+            .args(["-r", "--no-dereference", "-x", "pipe"])
+            .arg(one)
+            .arg(two),
+    );
+}
+
+/// A process of its own that backs up `source` of this place, so that it can be stopped and killed.
+pub(crate) fn child_that_backs_up(place: &Place) -> Child {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child
+        .args([
+            "--exact",
+            "interrupted::child_that_backs_up_until_it_is_killed",
+            "--ignored",
+        ])
+        .current_dir(place.path(""));
+    child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Sends a signal.
+pub(crate) fn signal(child: &Child, name: &str) {
+    output(Command::new("kill").args(["-s", name, &child.id().to_string()]));
 }
 
 /// Runs a command that must succeed.
 #[track_caller]
 pub(crate) fn output(command: &mut Command) -> String {
-    let done = command.output().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+    let done = command
+        .output()
+        .unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(done.status.success(), "{command:?}: {text}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{command:?}: {text}{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     text
 }
 
@@ -156,7 +205,10 @@ pub(crate) fn output(command: &mut Command) -> String {
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(30), "waited too long until {what}");
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "waited too long until {what}"
+        );
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }
@@ -172,7 +224,11 @@ impl Server {
     pub(crate) fn start(mut command: impl FnMut(u16) -> Command) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = command(port);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         let child = child.unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
         let server = Self { child, port };
         wait_until("the server listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
@@ -195,6 +251,12 @@ impl Drop for Server {
 
 /// A test server that `./test` installs below `target/tools/bin`, or one on the path.
 pub(crate) fn tool(name: &str) -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin").join(name);
-    if installed.exists() { installed } else { PathBuf::from(name) }
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../target/tools/bin")
+        .join(name);
+    if installed.exists() {
+        installed
+    } else {
+        PathBuf::from(name)
+    }
 }

@@ -47,8 +47,15 @@ where
         SdkError::ConstructionFailure(_) => Reason::Invalid,
         _ => by_status(&error),
     };
-    let status = error.raw_response().map(|response| format!(" ({})", response.status().as_u16())).unwrap_or_default();
-    Failure::caused(reason, format!("{doing}{status}"), Spoken(DisplayErrorContext(&error).to_string()))
+    let status = error
+        .raw_response()
+        .map(|response| format!(" ({})", response.status().as_u16()))
+        .unwrap_or_default();
+    Failure::caused(
+        reason,
+        format!("{doing}{status}"),
+        Spoken(DisplayErrorContext(&error).to_string()),
+    )
 }
 
 fn by_status<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Reason {
