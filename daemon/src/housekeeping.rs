@@ -8,9 +8,9 @@ use jiff::SignedDuration;
 use store::telemetry::Retention;
 use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler};
-use web::App;
 
 use crate::{
+    run::Record,
     settings::Settings,
     supervisor::{Stage, Supervisor, Token},
 };
@@ -26,7 +26,7 @@ const PRUNE_AT: &str = "17 */10 * * * *";
 const SCRUB_AT: &str = "0 23 4 * * *";
 
 /// Starts the scheduler and what it wakes.
-pub(crate) fn start(settings: &Settings, app: &App, supervisor: &mut Supervisor) {
+pub(crate) fn start(settings: &Settings, held: &Record, supervisor: &mut Supervisor) {
     let keep = settings.store.telemetry.map_or(KEEP, config::Span::get);
     let bytes_max = settings.store.disk.map_or(DISK_MAX, config::Bytes::get);
     let (prune, scrub) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -34,21 +34,21 @@ pub(crate) fn start(settings: &Settings, app: &App, supervisor: &mut Supervisor)
     let wakers = vec![(PRUNE_AT, Arc::clone(&prune)), (SCRUB_AT, Arc::clone(&scrub))];
     let stop = token.clone();
     supervisor.restarting(Stage::Collect, "housekeeping".to_owned(), move || schedule(wakers.clone(), stop.clone()));
-    let (pruned, stop) = (app.clone(), token.clone());
+    let (pruned, stop) = (held.clone(), token.clone());
     supervisor.restarting(Stage::Collect, "pruning".to_owned(), move || {
-        let (app, stop, wake) = (pruned.clone(), stop.clone(), Arc::clone(&prune));
+        let (held, stop, wake) = (pruned.clone(), stop.clone(), Arc::clone(&prune));
         async move {
             while woken(&wake, &stop).await {
-                prune_once(&app, keep, bytes_max).await;
+                prune_once(&held, keep, bytes_max).await;
             }
         }
     });
-    let (scrubbed, stop) = (app.clone(), token);
+    let (scrubbed, stop) = (held.clone(), token);
     supervisor.restarting(Stage::Collect, "scrub".to_owned(), move || {
-        let (app, stop, wake) = (scrubbed.clone(), stop.clone(), Arc::clone(&scrub));
+        let (held, stop, wake) = (scrubbed.clone(), stop.clone(), Arc::clone(&scrub));
         async move {
             while woken(&wake, &stop).await {
-                scrub_once(&app).await;
+                scrub_once(&held).await;
             }
         }
     });
@@ -87,14 +87,14 @@ async fn schedule(wakers: Vec<(&'static str, Arc<Notify>)>, stop: Token) {
     }
 }
 
-async fn prune_once(app: &App, keep: SignedDuration, bytes_max: u64) {
-    let now: Timestamp = app.now();
-    let jumped = app.journal.views().await.now.jumped;
+async fn prune_once(held: &Record, keep: SignedDuration, bytes_max: u64) {
+    let now: Timestamp = held.clocks.now().wall;
+    let jumped = held.journal.views().await.now.jumped;
     if jumped.is_some_and(|at| now.since(at.wall).abs() < AFTER_JUMP) {
         tracing::info!("telemetry is not pruned today: the clock jumped");
         return;
     }
-    match app.telemetry.retain(Retention { now, keep, bytes_max: Some(bytes_max) }).await {
+    match held.telemetry.retain(Retention { now, keep, bytes_max: Some(bytes_max) }).await {
         Err(error) => tracing::warn!(%error, "prune telemetry"),
         Ok(removed) => {
             let count = removed.logs + removed.spans + removed.probes;
@@ -103,39 +103,39 @@ async fn prune_once(app: &App, keep: SignedDuration, bytes_max: u64) {
             }
             if removed.over_budget {
                 let detail = format!("telemetry was pruned before its time, {count} records: it may take {bytes_max} bytes ([store] disk)");
-                record(app, LimitReached { limit: name_of("disk_budget"), count, detail }).await;
+                record(held, LimitReached { limit: name_of("disk_budget"), count, detail }).await;
             }
         }
     }
-    let overflowed = app.telemetry.overflowed();
+    let overflowed = held.telemetry.overflowed();
     if overflowed > 0 {
         let detail = "records of too many services or releases were counted as `other`".to_owned();
-        record(app, LimitReached { limit: name_of("series"), count: overflowed, detail }).await;
+        record(held, LimitReached { limit: name_of("series"), count: overflowed, detail }).await;
     }
 }
 
 /// Verifies the chain; damage is a fact that pages.
-async fn scrub_once(app: &App) {
-    match app.journal.verify_chain().await {
-        Ok(report) => match report.damage.first() {
+async fn scrub_once(held: &Record) {
+    match held.journal.verify_chain().await {
+        Ok(report) => match &report.damage {
             None => tracing::info!(commits = report.commits, "the journal's chain holds"),
             Some(damage) => {
                 tracing::error!(?damage, "the journal is damaged");
-                let failed = events::TaskFailed { task: name_of("scrub"), error: format!("the journal is damaged: {damage}"), failures: 1 };
-                submit(app, Fact::TaskFailed(failed)).await;
+                let failed = events::TaskFailed { task: name_of("scrub"), error: format!("the journal is damaged at commit {}: {}", damage.commit, damage.what), failures: 1 };
+                submit(held, Fact::TaskFailed(failed)).await;
             }
         },
         Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "verify the journal's chain"),
     }
 }
 
-async fn record(app: &App, limit: LimitReached) {
-    submit(app, Fact::LimitReached(limit)).await;
+async fn record(held: &Record, limit: LimitReached) {
+    submit(held, Fact::LimitReached(limit)).await;
 }
 
-async fn submit(app: &App, fact: Fact) {
+async fn submit(held: &Record, fact: Fact) {
     let envelope = Envelope::new(name_of("daemon"), name_of("housekeeping"), fact);
-    if let Err(error) = app.journal.submit_reserved(envelope.into()).await {
+    if let Err(error) = held.journal.submit_reserved(envelope.into()).await {
         tracing::warn!(%error, "record what housekeeping found");
     }
 }

@@ -3,33 +3,117 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use collectors::ingest::otlp::{self, Otlp, Signal};
-use store::telemetry::TelemetryError;
-use web::{
-    App,
-    ingest::{Ingest, IngestReply, IngestRequest},
-};
+use hyper::{HeaderMap, header};
+use collectors::ingest::otlp::{Answer, BODY_MAX, Otlp, OtlpRequest, Refusal, Signal};
+use events::{Batch, Clocks};
+use jiff::SignedDuration;
+use store::telemetry::{Telemetry, TelemetryError};
+use tokio::sync::Semaphore;
+use web::ingest::{Ingest, IngestReply, IngestRequest};
 
 use crate::settings::Settings;
 
+/// Bodies decoded at one time: as many as there are cores to decode them on, and memory to hold them.
+const DECODING_MAX: usize = 2;
+/// Requests that wait for their turn to be decoded; the next one is told to come back.
+const WAITING_MAX: usize = 32;
+
 /// The kinds that are mounted.
-pub(crate) fn kinds(settings: &Settings, app: &App) -> Vec<Arc<dyn Ingest>> {
+pub(crate) fn kinds(settings: &Settings, telemetry: &Telemetry, clocks: &Arc<dyn Clocks>) -> Vec<Arc<dyn Ingest>> {
     let otlp = Arc::new(Otlp::new(settings.environment()));
-    let kind = |signal| Arc::new(OtlpHttp { otlp: Arc::clone(&otlp), signal, app: app.clone() }) as Arc<dyn Ingest>;
-    vec![kind(Signal::Traces), kind(Signal::Logs), kind(Signal::Metrics)]
+    let decoding = Arc::new(Semaphore::new(DECODING_MAX));
+    let places = Arc::new(Semaphore::new(DECODING_MAX + WAITING_MAX));
+    let kind = |signal| -> Arc<dyn Ingest> {
+        Arc::new(OtlpHttp {
+            otlp: Arc::clone(&otlp),
+            signal,
+            telemetry: telemetry.clone(),
+            clocks: Arc::clone(clocks),
+            decoding: Arc::clone(&decoding),
+            places: Arc::clone(&places),
+        })
+    };
+    [Signal::Traces, Signal::Logs, Signal::Metrics].into_iter().map(kind).collect()
 }
 
+/// One signal of OTLP over HTTP.
 struct OtlpHttp {
     otlp: Arc<Otlp>,
     signal: Signal,
-    app: App,
+    telemetry: Telemetry,
+    clocks: Arc<dyn Clocks>,
+    decoding: Arc<Semaphore>,
+    places: Arc<Semaphore>,
 }
 
-fn reply(answer: otlp::Answer) -> IngestReply {
-    IngestReply {
-        status: answer.status,
-        content_type: answer.content_type,
-        body: answer.body,
-        retry_after_s: answer.retry_after_s,
+impl OtlpHttp {
+    /// Decodes on a thread that serves nobody else.
+    async fn decode(&self, request: IngestRequest) -> Result<Batch, Refusal> {
+        let busy = Refusal::Busy { retry_after_s: 1 };
+        let _place = self.places.try_acquire().map_err(|_| busy.clone())?;
+        let _turn = self.decoding.acquire().await.map_err(|_| busy)?;
+        let (otlp, signal, arrived) = (Arc::clone(&self.otlp), self.signal, self.clocks.now().wall);
+        let decoded = tokio::task::spawn_blocking(move || {
+            let request = OtlpRequest {
+                content_type: text(&request.headers, &header::CONTENT_TYPE),
+                content_encoding: text(&request.headers, &header::CONTENT_ENCODING),
+                body: &request.body,
+                source: &request.source,
+                arrived,
+            };
+            otlp.take(signal, &request)
+        });
+        // A panic of the decoder is ours, and the sender may try again.
+        decoded.await.unwrap_or_else(|_| Err(Refusal::Undecodable("the decoder failed".to_owned())))
+    }
+
+    async fn store(&self, batch: Batch) -> Result<Answer, Refusal> {
+        if batch.records.is_empty() {
+            return Ok(Answer::stored(&batch.reply));
+        }
+        let stored = self.telemetry.append(batch).await.map_err(refusal)?;
+        Ok(Answer::stored(&stored.reply))
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn refusal(error: TelemetryError) -> Refusal {
+    let seconds = |after: SignedDuration| u64::try_from(after.as_secs()).unwrap_or(1).max(1);
+    match error {
+        TelemetryError::Busy { retry_after } => Refusal::Busy { retry_after_s: seconds(retry_after) },
+        TelemetryError::DiskFull { retry_after } => Refusal::DiskFull { retry_after_s: seconds(retry_after) },
+        TelemetryError::TooLarge { limit, .. } => Refusal::BodyTooLarge { max: limit },
+        TelemetryError::Stopping | TelemetryError::Deadline { .. } | TelemetryError::Failed(_) => {
+            Refusal::Unavailable { why: error.to_string(), retry_after_s: 1 }
+        }
+    }
+}
+
+#[async_trait]
+impl Ingest for OtlpHttp {
+    fn path(&self) -> &'static str {
+        self.signal.path()
+    }
+
+    fn body_max(&self) -> usize {
+        BODY_MAX
+    }
+
+    async fn take(&self, request: IngestRequest) -> IngestReply {
+        let content_type = text(&request.headers, &header::CONTENT_TYPE).map(ToOwned::to_owned);
+        let answer = match self.decode(request).await {
+            Ok(batch) => self.store(batch).await,
+            Err(refusal) => Err(refusal),
+        };
+        let answer = answer.unwrap_or_else(|refusal| refusal.answer(content_type.as_deref()));
+        IngestReply {
+            status: answer.status,
+            content_type: answer.content_type,
+            body: answer.body,
+            retry_after_s: answer.retry_after_s,
+        }
     }
 }

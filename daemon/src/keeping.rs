@@ -17,20 +17,20 @@ use miette::{IntoDiagnostic, WrapErr};
 use outbound::{Context, child::Children};
 use recovery::ActWorker;
 use store::Journal;
-use web::App;
 
-use crate::{children::RunDirectories, clock::MachineClocks, plan::journal_name, settings::Settings};
+use crate::{children::RunDirectories, clock::MachineClocks, plan::journal_name, run::Record, settings::Settings};
 
 /// The file that stops all acting, in the data folder.
 const KILL_SWITCH: &str = "stop-acting";
 
 /// Every queue of a configuration and its worker.
-pub(crate) fn queues(settings: &Settings, app: &App, context: &Context, data: &Path) -> miette::Result<Vec<(Name, Arc<dyn Worker>)>> {
+pub(crate) fn queues(settings: &Settings, record: &Record, context: &Context, data: &Path) -> miette::Result<Vec<(Name, Arc<dyn Worker>)>> {
     let runs = data.join("runs");
     std::fs::create_dir_all(&runs).into_diagnostic().wrap_err("make the folder of children")?;
     let children: Arc<dyn Children> = Arc::new(RunDirectories::new(runs));
     let mut queues: Vec<(Name, Arc<dyn Worker>)> = Vec::new();
-    let messages = Arc::new(MessageWorker::build(settings.notify.iter().map(|(name, notify)| (journal_name(name), notify)), context)?);
+    let notifiers = settings.notify.iter().map(|(name, notify)| (journal_name(name), notify.via.as_dyn().build(context)));
+    let messages = Arc::new(MessageWorker::new(notifiers.collect()));
     for name in settings.notify.keys() {
         queues.push((queue_of(&journal_name(name)), Arc::clone(&messages) as Arc<dyn Worker>));
     }
@@ -41,21 +41,21 @@ pub(crate) fn queues(settings: &Settings, app: &App, context: &Context, data: &P
         queues.push((name_of(&format!("act/{}", name.as_str())), Arc::clone(&act_worker) as Arc<dyn Worker>));
     }
     if !settings.backup.is_empty() {
-        queues.push((name_of(backup::QUEUE), Arc::new(backup_worker(settings, app, children, data))));
+        queues.push((name_of(backup::QUEUE), Arc::new(backup_worker(settings, record, children, data))));
     }
     Ok(queues)
 }
 
-fn backup_worker(settings: &Settings, app: &App, children: Arc<dyn Children>, data: &Path) -> BackupWorker {
+fn backup_worker(settings: &Settings, record: &Record, children: Arc<dyn Children>, data: &Path) -> BackupWorker {
     let kept = |(name, backup): (&config::Name, &backup::BackupSettings)| {
-        let repository = settings.repository.get(&*backup.to)?.clone();
+        let repository = settings.repository.get(backup.to.as_str())?.clone();
         Some((journal_name(name), Kept { settings: backup.clone(), repository_name: journal_name(&backup.to), repository }))
     };
     BackupWorker {
         backups: settings.backup.iter().filter_map(kept).collect::<BTreeMap<_, _>>(),
         children,
-        views: Arc::new(JournalViews(app.journal.clone())),
-        clocks: Arc::clone(&app.clocks),
+        views: Arc::new(JournalViews(record.journal.clone())),
+        clocks: Arc::clone(&record.clocks),
         journal: data.join("journal.db"),
         scratch: data.join("scratch"),
         host: host(),

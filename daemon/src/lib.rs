@@ -26,7 +26,7 @@ use clap::Parser;
 pub use self::{
     heartbeat::HeartbeatSettings,
     plan::factory,
-    run::{Running, Setup, start},
+    run::{Record, Running, Setup, start},
     settings::{ServiceSettings, Settings, StoreSettings, TracesSettings, WebSettings, schema},
 };
 

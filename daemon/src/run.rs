@@ -23,6 +23,7 @@ use tokio::{
 };
 use web::App;
 
+pub use self::record::Record;
 use crate::{
     clock::MachineClocks,
     heartbeat, housekeeping, keeping, observing, settings,
@@ -31,6 +32,8 @@ use crate::{
     workers,
 };
 
+/// Version of the binary.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Failures of tasks that wait to be recorded.
 const FAILURES_MAX: usize = 64;
 
@@ -56,6 +59,8 @@ impl Setup {
 pub struct Running {
     /// What its API reads from and records to.
     pub app: App,
+    /// Its record.
+    pub record: Record,
     /// Its data folder.
     pub data: PathBuf,
     /// The socket of its API.
@@ -79,30 +84,26 @@ pub async fn start(setup: Setup) -> miette::Result<Running> {
     let mut supervisor = Supervisor::new(failed);
     let context = context(&settings, &data, &setup.clocks)?;
 
-    let record = record::open(&setup, &settings, &folder, &mut supervisor).await?;
-    let app = App {
-        journal: record.journal.clone(),
-        telemetry: record.telemetry.clone(),
-        clocks: Arc::clone(&setup.clocks),
-        described: Arc::new(banner::describe(&setup.source, &settings)),
-        version: env!("CARGO_PKG_VERSION"),
-    };
+    let record = record::open(&setup, &folder, &mut supervisor).await?;
+    let described = Arc::new(banner::describe(&setup.source, &settings));
+    let app = App::live(data.clone(), record.journal.clone(), record.telemetry.clone(), Arc::clone(&setup.clocks), described);
+    let app = app.of_version(VERSION);
     // Before probes look: what they are compared with is there.
-    record::begin(&setup.source, &app, &mut supervisor, failures).await?;
+    record::begin(&setup.source, &record, &mut supervisor, failures).await?;
     record::tick_on(&record, &mut supervisor);
-    let queues = keeping::queues(&settings, &app, &context, &data)?;
-    workers::end_orphans(&app.journal, &queues.iter().map(|(queue, _)| queue.clone()).collect()).await;
-    workers::start(&mut supervisor, &app.journal, queues);
-    collect::start(&settings, &app, &context, &mut supervisor)?;
+    let queues = keeping::queues(&settings, &record, &context, &data)?;
+    workers::end_orphans(&record.journal, &queues.iter().map(|(queue, _)| queue.clone()).collect()).await;
+    workers::start(&mut supervisor, &record.journal, queues);
+    collect::start(&settings, &record, &context, &mut supervisor)?;
     for (name, heartbeat) in &settings.heartbeat {
         let (name, heartbeat, app, context) = (name.as_str().to_owned(), heartbeat.clone(), app.clone(), context.clone());
         let token = supervisor.token(Stage::Collect);
         let task = move || heartbeat::beat(name.clone(), heartbeat.clone(), app.clone(), context.clone(), token.clone());
         supervisor.restarting(Stage::Collect, "heartbeat".to_owned(), task);
     }
-    housekeeping::start(&settings, &app, &mut supervisor);
-    let socket = serve::start(&settings, &app, &data, &mut supervisor).await?;
-    Ok(Running { app, data, socket, supervisor, _folder: folder })
+    housekeeping::start(&settings, &record, &mut supervisor);
+    let socket = serve::start(&settings, &app, &record.telemetry, &data, &mut supervisor).await?;
+    Ok(Running { app, record, data, socket, supervisor, _folder: folder })
 }
 
 fn own(data: &Path, clocks: &dyn Clocks) -> miette::Result<Folder> {
@@ -127,7 +128,7 @@ impl Running {
     pub async fn stop(self, reason: &str) {
         let stopped = Fact::Stopped(Stopped { reason: reason.to_owned() });
         let envelope = events::Envelope::new(name_of("daemon"), name_of("daemon"), stopped);
-        if let Err(error) = self.app.journal.submit_reserved(envelope.into()).await {
+        if let Err(error) = self.record.journal.submit_reserved(envelope.into()).await {
             tracing::warn!(%error, "record the end");
         }
         self.supervisor.stop().await;
@@ -213,7 +214,7 @@ async fn may_reload(named: Option<&Path>, running: &Running) -> bool {
     let error = wrong.chars().take(2000).collect();
     let failed = Fact::TaskFailed(TaskFailed { task: name_of("reload"), error, failures: 1 });
     let envelope = events::Envelope::new(name_of("daemon"), name_of("daemon"), failed);
-    if let Err(error) = running.app.journal.submit_reserved(envelope.into()).await {
+    if let Err(error) = running.record.journal.submit_reserved(envelope.into()).await {
         tracing::warn!(%error, "record the refused reload");
     }
     false

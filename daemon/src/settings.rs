@@ -180,6 +180,12 @@ pub(crate) fn store_path(named: Option<&Path>) -> miette::Result<PathBuf> {
     Ok(settings.map_or_else(|| PathBuf::from(DATA), |settings| settings.data()))
 }
 
+/// The socket of the API: in the runtime folder that systemd makes, else in the data folder.
+#[expect(clippy::disallowed_methods, reason = "systemd says in the environment where the runtime folder is")]
+pub(crate) fn socket_of(data: &Path) -> PathBuf {
+    std::env::var_os("RUNTIME_DIRECTORY").map_or_else(|| data.to_owned(), PathBuf::from).join("watchkeep.sock")
+}
+
 /// The JSON schema of the configuration, as committed in `config/schema.json`.
 #[must_use]
 pub fn schema() -> String {

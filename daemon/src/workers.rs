@@ -42,23 +42,14 @@ pub(crate) fn start(supervisor: &mut Supervisor, journal: &Journal, queues: Vec<
 
 /// Jobs of queues that no configuration names any more are ended, so that they are not waited for in silence.
 pub(crate) async fn end_orphans(journal: &Journal, queues: &BTreeSet<Name>) {
-    let waiting = match journal.jobs().waiting().await {
-        Ok(waiting) => waiting,
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "look for jobs of removed queues");
-            return;
+    for status in journal.jobs().waiting().await {
+        if queues.contains(&status.job.queue) {
+            continue;
         }
-    };
-    for job in waiting.iter().filter(|job| !queues.contains(&job.queue)) {
-        let ended = events::Fact::JobEnded(events::JobEnded {
-            job: job.id,
-            queue: job.queue.clone(),
-            ending: events::Ending::Failed,
-            attempts: job.attempts,
-            why: "its destination, action or backup is not configured any more".to_owned(),
-        });
-        if let Err(error) = journal.jobs().abandon(job.id, ended).await {
-            tracing::warn!(job = %job.id, %error, "end a job of a removed queue");
+        let attempt = Attempt { job: status.job.clone(), number: status.attempts, composed: None };
+        let why = "its destination, action or backup is not configured any more".to_owned();
+        if let Err(error) = journal.jobs().end(&attempt, Outcome::Failed { why }).await {
+            tracing::warn!(job = %status.job.id, %error, "end a job of a removed queue");
         }
     }
 }
@@ -66,7 +57,7 @@ pub(crate) async fn end_orphans(journal: &Journal, queues: &BTreeSet<Name>) {
 async fn serve(journal: Journal, queue: Name, worker: Arc<dyn Worker>, stop: Token) {
     let reporter = JournalReporter { journal: journal.clone(), queue: queue.clone() };
     let jobs = journal.jobs();
-    while let Some(taken) = jobs.next(&queue, &stop).await {
+    while let Some(taken) = jobs.next(queue.as_str(), &stop).await {
         let ended = attempt(&jobs, &taken, worker.as_ref(), &reporter, &stop).await;
         if let Err(error) = ended {
             tracing::warn!(%queue, job = %taken.job.id, %error, "record an attempt; it is taken again");
@@ -81,7 +72,7 @@ async fn serve(journal: Journal, queue: Name, worker: Arc<dyn Worker>, stop: Tok
 /// One attempt. What an older process left begun is looked at first, unless it may simply be sent again.
 async fn attempt(jobs: &store::Jobs, taken: &Taken, worker: &dyn Worker, report: &dyn Reporter, stop: &Token) -> Result<(), SubmitError> {
     if taken.left_begun && taken.job.on_crash != OnCrash::Resend {
-        let left = Attempt { job: taken.job.clone(), number: taken.attempts, composed: taken.composed.clone() };
+        let left = taken.last_attempt();
         match worker.observe(&left, report, stop).await {
             Observed::NotBegun => {}
             Observed::Ended(outcome) => return end(jobs, &left, outcome, stop).await,
@@ -90,7 +81,7 @@ async fn attempt(jobs: &store::Jobs, taken: &Taken, worker: &dyn Worker, report:
     }
     let attempt = match jobs.begin(taken).await? {
         Begun::Attempt(attempt) => attempt,
-        Begun::Superseded | Begun::Expired => return Ok(()),
+        Begun::Superseded | Begun::Expired | Begun::Parked => return Ok(()),
     };
     let outcome = worker.run(&attempt, report, stop).await;
     end(jobs, &attempt, outcome, stop).await

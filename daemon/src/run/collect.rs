@@ -10,7 +10,6 @@ use jiff::SignedDuration;
 use outbound::Context;
 use store::{Expected, Journal, telemetry::Telemetry};
 use tokio::sync::mpsc;
-use web::App;
 
 use crate::{
     settings::Settings,
@@ -48,18 +47,18 @@ impl ProbeSink for Sink {
 }
 
 /// Starts all probes.
-pub(super) fn start(settings: &Settings, app: &App, context: &Context, supervisor: &mut Supervisor) -> miette::Result<()> {
+pub(super) fn start(settings: &Settings, record: &super::Record, context: &Context, supervisor: &mut Supervisor) -> miette::Result<()> {
     let mut watches = Vec::new();
     for (name, probe) in &settings.probe {
         let watch = Watch::new(name, probe, context).map_err(|mistake| miette::miette!("probe {}: {}", name.as_str(), mistake.message))?;
         watches.push(watch);
     }
-    app.journal.expect(watches.iter().map(expected).collect());
+    record.journal.expect(watches.iter().map(expected).collect());
     let (results, waiting) = mpsc::channel(RESULTS_MAX);
-    let (telemetry, stop) = (app.telemetry.clone(), supervisor.token(Stage::Work));
+    let (telemetry, stop) = (record.telemetry.clone(), supervisor.token(Stage::Work));
     supervisor.essential(Stage::Work, "results", store_results(telemetry, waiting, stop));
-    let sink: Arc<dyn ProbeSink> = Arc::new(Sink { journal: app.journal.clone(), results });
-    let journal = app.journal.clone();
+    let sink: Arc<dyn ProbeSink> = Arc::new(Sink { journal: record.journal.clone(), results });
+    let journal = record.journal.clone();
     let status: StatusOf = Arc::new(move |name: &Name| {
         let views = journal.views().now_or_never()?;
         views.probes.get(name.as_str()).map(|row| row.status)

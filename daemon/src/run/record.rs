@@ -3,33 +3,36 @@
 use std::{sync::Arc, time::Duration};
 
 use config::Source;
-use events::{Answer, Configured, Envelope, Fact, Started, Stop, TaskFailed, name_of};
+use events::{Answer, Clocks, Configured, Envelope, Fact, Started, Stop, TaskFailed, name_of};
 use miette::{IntoDiagnostic, WrapErr};
 use store::{
     Folder, Journal, Store,
     telemetry::{Telemetry, TelemetryContext, TelemetryOptions},
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
-use web::App;
 
 use super::Setup;
 use crate::{
     plan,
-    settings::Settings,
     supervisor::{Stage, Supervisor, Token},
 };
 
 /// Time between two ticks.
 const TICK: Duration = Duration::from_secs(5);
 
-/// Journal and telemetry, both with their writers running.
-pub(super) struct Record {
-    pub(super) journal: Journal,
-    pub(super) telemetry: Telemetry,
+/// Journal and telemetry, both with their writers running, and the clocks they go by.
+#[derive(Clone)]
+pub struct Record {
+    /// Facts, views and jobs.
+    pub journal: Journal,
+    /// Logs, spans and results.
+    pub telemetry: Telemetry,
+    /// The clocks.
+    pub clocks: Arc<dyn Clocks>,
 }
 
 /// Opens both; their writers stop last.
-pub(super) async fn open(setup: &Setup, _: &Settings, folder: &Arc<Folder>, supervisor: &mut Supervisor) -> miette::Result<Record> {
+pub(super) async fn open(setup: &Setup, folder: &Arc<Folder>, supervisor: &mut Supervisor) -> miette::Result<Record> {
     let composer = Arc::new(alerting::MessageComposer);
     let opened = Journal::open(folder, setup.options.clone(), plan::factory(), composer, Arc::clone(&setup.clocks)).await;
     let (journal, writer) = opened.into_diagnostic().wrap_err("open the journal")?;
@@ -45,20 +48,20 @@ pub(super) async fn open(setup: &Setup, _: &Settings, folder: &Arc<Folder>, supe
     let stop = token.clone();
     supervisor.essential(Stage::Write, "journal", async move { writer.run(&stop).await });
     supervisor.essential(Stage::Write, "telemetry", async move { telemetry_writer.run(&token).await });
-    Ok(Record { journal, telemetry })
+    Ok(Record { journal, telemetry, clocks: Arc::clone(&setup.clocks) })
 }
 
 /// Records the start and the rules that hold from here on, and from then on failures of tasks.
-pub(super) async fn begin(source: &Source, app: &App, supervisor: &mut Supervisor, failures: mpsc::Receiver<TaskFailed>) -> miette::Result<()> {
-    let started = Fact::Started(Started { version: app.version.to_owned(), identity: app.journal.identity() });
-    record(&app.journal, started).await.wrap_err("record the start")?;
+pub(super) async fn begin(source: &Source, held: &Record, supervisor: &mut Supervisor, failures: mpsc::Receiver<TaskFailed>) -> miette::Result<()> {
+    let started = Fact::Started(Started { version: super::VERSION.to_owned(), identity: held.journal.identity() });
+    record(&held.journal, started).await.wrap_err("record the start")?;
     let text = config::redacted(&source.text);
     let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
-    let before = app.journal.views().await.now.configured.clone();
+    let before = held.journal.views().await.now.configured.clone();
     let same = before.filter(|before| before.digest == digest).map(|before| before.text);
     let configured = Fact::Configured(Configured { digest, text: same.is_none().then_some(text), same_as: same });
-    record(&app.journal, configured).await.wrap_err("record the configuration")?;
-    let (journal, token) = (app.journal.clone(), supervisor.token(Stage::Write));
+    record(&held.journal, configured).await.wrap_err("record the configuration")?;
+    let (journal, token) = (held.journal.clone(), supervisor.token(Stage::Write));
     supervisor.essential(Stage::Write, "failures", record_failures(journal, failures, token));
     Ok(())
 }

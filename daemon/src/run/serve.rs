@@ -6,6 +6,7 @@ use std::{
 };
 
 use miette::{IntoDiagnostic, WrapErr};
+use store::telemetry::Telemetry;
 use tokio::net::TcpListener;
 use web::{App, Host, Members, bind_socket, serve_socket, serve_tcp, socket_router, tcp_router};
 
@@ -16,8 +17,8 @@ use crate::{
 };
 
 /// Opens socket and address; returns where the socket is.
-pub(super) async fn start(settings: &Settings, app: &App, data: &Path, supervisor: &mut Supervisor) -> miette::Result<PathBuf> {
-    let path = crate::client::own_socket(data);
+pub(super) async fn start(settings: &Settings, app: &App, telemetry: &Telemetry, data: &Path, supervisor: &mut Supervisor) -> miette::Result<PathBuf> {
+    let path = crate::settings::socket_of(data);
     let socket = bind_socket(&path).into_diagnostic().wrap_err_with(|| format!("open the socket {}", path.display()))?;
     let address = settings.listen();
     let listener = TcpListener::bind(address).await.into_diagnostic().wrap_err_with(|| {
@@ -28,7 +29,7 @@ pub(super) async fn start(settings: &Settings, app: &App, data: &Path, superviso
     let router = socket_router(app.clone());
     supervisor.essential(Stage::Serve, "socket", serve_socket(socket, router, members, Arc::clone(&stop)));
     let host = Host { names: settings.web.names.clone() };
-    let router = tcp_router(app.clone(), host, ingest::kinds(settings, app));
+    let router = tcp_router(app.clone(), host, ingest::kinds(settings, telemetry, &app.clocks));
     supervisor.essential(Stage::Serve, "http", serve_tcp(listener, router, stop));
     Ok(path)
 }
