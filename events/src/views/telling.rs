@@ -86,7 +86,7 @@ pub struct Incident {
     pub told_to: Vec<Name>,
     /// Reminders sent.
     pub reminders: u32,
-    /// When somebody was last told.
+    /// When a message was last queued or delivered.
     pub last_told: Stamp,
     /// Messages queued and not yet at their end.
     pub messages_open: u32,
@@ -256,9 +256,12 @@ impl Views {
             Fact::JobDone(done) => {
                 self.deliveries
                     .edit(&done.job.to_string(), |row| row.answer = Some(done.answer.clone()));
-                self.end_delivery(done.job, DeliveryState::Delivered);
+                self.end_delivery(done.job, DeliveryState::Delivered, stamp);
             }
-            Fact::JobEnded(ended) => self.end_delivery(ended.job, DeliveryState::GivenUp { ending: ended.ending }),
+            Fact::JobEnded(ended) => {
+                let state = DeliveryState::GivenUp { ending: ended.ending };
+                self.end_delivery(ended.job, state, stamp);
+            }
             _ => {}
         }
     }
@@ -321,14 +324,20 @@ impl Views {
         }
     }
 
-    fn end_delivery(&mut self, job: JobId, state: DeliveryState) {
+    fn end_delivery(&mut self, job: JobId, state: DeliveryState, stamp: Stamp) {
         let key = job.to_string();
         let Some(row) = self.deliveries.get(&key).filter(|row| !row.is_over()) else {
             return;
         };
         let about = row.about.clone();
+        let delivered = state == DeliveryState::Delivered;
         self.deliveries.edit(&key, |row| row.state = state);
-        self.edit_told(&about, |row| row.messages_open = row.messages_open.saturating_sub(1));
+        self.edit_told(&about, |row| {
+            row.messages_open = row.messages_open.saturating_sub(1);
+            if delivered {
+                row.last_told = stamp;
+            }
+        });
     }
 
     /// Closes messages that came to their end, and incidents that are resolved and of which every message did. At a
