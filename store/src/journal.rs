@@ -4,6 +4,7 @@ mod chain;
 pub(crate) mod connection;
 mod ledger;
 pub(crate) mod opening;
+mod prefix;
 mod reader;
 mod schema;
 pub(crate) mod shared;

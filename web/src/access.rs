@@ -26,12 +26,16 @@ pub struct Caller {
 
 impl Caller {
     /// A caller over TCP.
-    pub const TCP: Self = Self { uid: None, scope: Scope::None };
+    pub const TCP: Self = Self {
+        uid: None,
+        scope: Scope::None,
+    };
 
     /// How the journal names it as a source.
     #[must_use]
     pub fn name(&self) -> String {
-        self.uid.map_or_else(|| "http".to_owned(), |uid| format!("cli:uid={uid}"))
+        self.uid
+            .map_or_else(|| "http".to_owned(), |uid| format!("cli:uid={uid}"))
     }
 }
 
@@ -75,14 +79,16 @@ impl Host {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
         let name = host_name(host);
-        let known = matches!(name, "localhost" | "127.0.0.1" | "[::1]") || self.names.iter().any(|own| own.eq_ignore_ascii_case(name));
+        let known = matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+            || self.names.iter().any(|own| own.eq_ignore_ascii_case(name));
         if !known || hosts.next().is_some() {
             let title = format!("this is not {:?}", name.chars().take(80).collect::<String>());
             let detail = "call it by localhost, 127.0.0.1 or [::1], or name it under [web] names";
             return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, title).detail(detail));
         }
         if headers.contains_key(header::ORIGIN) {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "requests of web pages are refused").detail("send no Origin header"));
+            return Err(Problem::new(StatusCode::FORBIDDEN, "requests of web pages are refused")
+                .detail("send no Origin header"));
         }
         Ok(())
     }
@@ -91,7 +97,11 @@ impl Host {
 /// The name in a `Host` header, without its port.
 fn host_name(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) => name,
+        Some((name, port))
+            if port.chars().all(|c| c.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
         _ => host,
     }
 }
@@ -109,14 +119,39 @@ mod tests {
 
     #[test]
     fn only_its_own_names_are_answered() {
-        let host = Host { names: vec!["watch.internal".to_owned()] };
-        for own in ["localhost", "localhost:4318", "127.0.0.1:4318", "[::1]:4318", "[::1]", "watch.internal:80"] {
+        let host = Host {
+            names: vec!["watch.internal".to_owned()],
+        };
+        for own in [
+            "localhost",
+            "localhost:4318",
+            "127.0.0.1:4318",
+            "[::1]:4318",
+            "[::1]",
+            "watch.internal:80",
+        ] {
             assert_eq!(host.check(&headers(own, None)), Ok(()), "{own}");
         }
-        for foreign in ["", "evil.example", "localhost.evil.example", "127.0.0.1.nip.io:4318", "watch.internal.evil", "::1"] {
-            assert_eq!(host.check(&headers(foreign, None)).unwrap_err().status, 421, "{foreign}");
+        for foreign in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.nip.io:4318",
+            "watch.internal.evil",
+            "::1",
+        ] {
+            assert_eq!(
+                host.check(&headers(foreign, None)).unwrap_err().status,
+                421,
+                "{foreign}"
+            );
         }
-        assert_eq!(host.check(&headers("localhost", Some("http://localhost"))).unwrap_err().status, 403);
+        assert_eq!(
+            host.check(&headers("localhost", Some("http://localhost")))
+                .unwrap_err()
+                .status,
+            403
+        );
         assert_eq!(host.check(&HeaderMap::new()).unwrap_err().status, 421);
     }
 }

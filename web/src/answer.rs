@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use events::{
-    Action, ActionRun, Backup, CommitId, Envelope, Incident, JobId, LogRecord, Name, Now, Probe, Release, RulePhase, Seq,
-    ServiceId, Silence, SilenceId, Snapshot, SpanRecord, Timestamp, TraceId,
+    Action, ActionRun, Backup, CommitId, Envelope, Incident, Job, JobId, LogRecord, Name, Now, Probe, Release,
+    RulePhase, Seq, ServiceId, Silence, SilenceId, Snapshot, SpanRecord, Timestamp, TraceId,
 };
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -69,20 +70,18 @@ pub struct Readiness {
 /// A job that is not at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingJob {
-    /// Its id.
-    pub id: JobId,
-    /// Its queue.
-    pub queue: Name,
-    /// What it does: `message`, `backup`, `act`.
-    pub work: String,
-    /// `waiting`, `begun` or `left` (an attempt ended with its process).
-    pub state: String,
-    /// Attempts so far.
+    /// The job.
+    pub job: Job,
+    /// Attempts begun so far.
     pub attempts: u32,
+    /// True while an attempt runs.
+    pub running: bool,
     /// Why the last attempt failed.
     pub failure: Option<String>,
-    /// How far it is, in its own words.
-    pub progress: Option<String>,
+    /// How long it still waits by itself.
+    pub wait: SignedDuration,
+    /// How long ago it was queued.
+    pub age: SignedDuration,
 }
 
 /// `/api/v1/status`.
@@ -195,7 +194,9 @@ impl WhyAnswer {
     /// The row as a run of an action, when it is one.
     #[must_use]
     pub fn run(&self) -> Option<ActionRun> {
-        (self.view == "runs").then(|| serde_json::from_value(self.row.clone()).ok()).flatten()
+        (self.view == "runs")
+            .then(|| serde_json::from_value(self.row.clone()).ok())
+            .flatten()
     }
 }
 
@@ -326,4 +327,17 @@ pub struct SilencesAnswer {
 pub struct SilenceAnswer {
     /// Its id.
     pub silence: SilenceId,
+}
+
+/// `/api/v1/chain`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChainAnswer {
+    /// Commits that were verified.
+    pub commits: u64,
+    /// Facts that were verified.
+    pub facts: u64,
+    /// The last link, hexadecimal.
+    pub link: String,
+    /// The first contradiction, in words; absent when all is right.
+    pub damage: Option<String>,
 }

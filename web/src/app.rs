@@ -1,63 +1,20 @@
 //! What the API reads from and records to.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
-use events::{Answer, Clocks, Envelope, IncidentId, Input, Key, Name, Recorded, ServiceId, Timestamp, name_of};
-use serde::Serialize;
-use store::{Journal, telemetry::Telemetry};
+use events::{Answer, Clocks, Envelope, IncidentId, Input, Key, Name, Recorded, ServiceId, Timestamp, Views, name_of};
+use store::{
+    Folder, Journal, Reader, StoreError, ViewsGuard,
+    telemetry::{Telemetry, TelemetryReader},
+};
 
-use crate::{Caller, Problem};
+use crate::{Caller, Described, Problem};
 
-/// A probe as configured, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DescribedProbe {
-    /// Its name.
-    pub name: Name,
-    /// The service it speaks for.
-    pub service: ServiceId,
-    /// Its kind.
-    pub kind: String,
-    /// What it looks at, without secrets.
-    pub target: String,
-    /// How often, in words.
-    pub every: String,
-}
-
-/// An action as configured, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DescribedAction {
-    /// Its name.
-    pub name: Name,
-    /// How far it may go by itself.
-    pub mode: String,
-    /// What it runs.
-    pub command: String,
-}
-
-/// The configuration in words, for answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Described {
-    /// The daemon's own environment.
-    pub environment: String,
-    /// Where the configuration came from.
-    pub file: String,
-    /// Probes.
-    pub probes: Vec<DescribedProbe>,
-    /// Names of rules, those implied by probes included.
-    pub rules: Vec<String>,
-    /// Names of destinations.
-    pub destinations: Vec<Name>,
-    /// Names of backups.
-    pub backups: Vec<Name>,
-    /// Actions.
-    pub actions: Vec<DescribedAction>,
-    /// Where telemetry goes.
-    pub listen: Option<String>,
-}
-
-/// Everything an answer needs.
+/// A running daemon, as its answers need it.
 #[derive(Clone)]
 pub struct App {
+    /// The data folder.
+    pub folder: Arc<Folder>,
     /// The record.
     pub journal: Journal,
     /// Telemetry.
@@ -71,14 +28,155 @@ pub struct App {
 }
 
 impl App {
-    /// Records what a person asked for and waits for the commit.
+    /// Wall clock now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clocks.now().wall
+    }
+}
+
+/// Where answers come from.
+#[derive(Clone)]
+enum Source {
+    /// A daemon's own record.
+    Live(Journal, Telemetry),
+    /// The record of a daemon that does not run: for reading only.
+    Still(Arc<Reader>, Arc<Views>, TelemetryReader),
+}
+
+/// Views at one moment.
+pub(crate) enum ViewsNow {
+    /// Of a running daemon.
+    Live(ViewsGuard),
+    /// As they were stored last.
+    Still(Arc<Views>),
+}
+
+impl Deref for ViewsNow {
+    type Target = Views;
+
+    fn deref(&self) -> &Views {
+        match self {
+            Self::Live(guard) => guard,
+            Self::Still(views) => views,
+        }
+    }
+}
+
+/// Where questions are asked: at a running daemon, or at the data folder of one that does not run.
+#[derive(Clone)]
+pub struct Desk {
+    source: Source,
+    folder: Arc<Folder>,
+    clocks: Arc<dyn Clocks>,
+    pub(crate) described: Arc<Described>,
+    pub(crate) version: &'static str,
+}
+
+impl From<App> for Desk {
+    fn from(app: App) -> Self {
+        Self {
+            source: Source::Live(app.journal, app.telemetry),
+            folder: app.folder,
+            clocks: app.clocks,
+            described: app.described,
+            version: app.version,
+        }
+    }
+}
+
+impl Desk {
+    /// A desk over a data folder that no daemon owns: it answers questions and records nothing.
     ///
     /// # Errors
-    /// When it could not be committed, or the key stands for something else.
-    pub async fn record(&self, envelope: Envelope) -> Result<Vec<Recorded>, Problem> {
-        match self.journal.submit_reserved(Input::Fact(Box::new(envelope))).await? {
+    /// When there is no journal, or another version wrote it.
+    pub async fn still(
+        folder: Folder,
+        clocks: Arc<dyn Clocks>,
+        described: Arc<Described>,
+        version: &'static str,
+    ) -> Result<Self, StoreError> {
+        let reader = Reader::open(&folder).await?;
+        let views = Arc::new(reader.stored_views().await?);
+        let telemetry = TelemetryReader::open(folder.path());
+        let source = Source::Still(Arc::new(reader), views, telemetry);
+        Ok(Self {
+            source,
+            folder: Arc::new(folder),
+            clocks,
+            described,
+            version,
+        })
+    }
+
+    /// When the newest fact was recorded: nothing is known of what came after.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn last_recorded(&self) -> Result<Option<Timestamp>, StoreError> {
+        let head = self.reader().head().await?;
+        Ok(self.reader().fact(head.seq).await?.map(|fact| fact.recorded_at.wall))
+    }
+
+    /// The journal, when a daemon answers.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        match &self.source {
+            Source::Live(journal, _) => Some(journal),
+            Source::Still(..) => None,
+        }
+    }
+
+    /// Telemetry, when a daemon answers.
+    pub(crate) fn telemetry(&self) -> Option<&Telemetry> {
+        match &self.source {
+            Source::Live(_, telemetry) => Some(telemetry),
+            Source::Still(..) => None,
+        }
+    }
+
+    /// Reads facts and rows.
+    pub(crate) fn reader(&self) -> &Reader {
+        match &self.source {
+            Source::Live(journal, _) => journal,
+            Source::Still(reader, ..) => reader,
+        }
+    }
+
+    /// Reads logs and traces.
+    pub(crate) fn telemetry_reader(&self) -> &TelemetryReader {
+        match &self.source {
+            Source::Live(_, telemetry) => telemetry.reader(),
+            Source::Still(.., telemetry) => telemetry,
+        }
+    }
+
+    /// The views as last committed.
+    pub(crate) async fn views(&self) -> ViewsNow {
+        match &self.source {
+            Source::Live(journal, _) => ViewsNow::Live(journal.views().await),
+            Source::Still(_, views, _) => ViewsNow::Still(Arc::clone(views)),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    pub(crate) fn clocks(&self) -> &dyn Clocks {
+        self.clocks.as_ref()
+    }
+
+    /// Records what a person asked for and waits for the commit.
+    pub(crate) async fn record(&self, envelope: Envelope) -> Result<Vec<Recorded>, Problem> {
+        let Some(journal) = self.journal() else {
+            return Err(
+                Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "no daemon is running")
+                    .detail("start it with `watchkeep run`"),
+            );
+        };
+        match journal.submit_reserved(Input::Fact(Box::new(envelope))).await? {
             Answer::Accepted { facts } => Ok(facts),
-            Answer::Duplicate { seq } => Ok(self.journal.fact(seq).await?.into_iter().collect()),
+            Answer::Duplicate { seq } => Ok(journal.fact(seq).await?.into_iter().collect()),
             Answer::Conflict { seq } => {
                 let title = format!("this key stands for another content, recorded as fact {seq}");
                 Err(Problem::new(axum::http::StatusCode::CONFLICT, title).detail("use another Idempotency-Key"))
@@ -88,20 +186,17 @@ impl App {
     }
 
     /// Wall clock now.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clocks.now().wall
     }
 
-    /// The one open incident whose id begins so.
-    ///
-    /// # Errors
-    /// When there is none, or more than one.
-    pub async fn incident(&self, prefix: &str) -> Result<IncidentId, Problem> {
-        let views = self.journal.views().await;
+    /// The one open incident whose id begins so, or whose rule is called so.
+    pub(crate) async fn incident(&self, prefix: &str) -> Result<IncidentId, Problem> {
+        let views = self.views().await;
         let found: Vec<IncidentId> = views
             .incidents
             .iter()
+            .filter(|(_, row)| row.resolved.is_none())
             .filter(|(id, row)| !prefix.is_empty() && (id.starts_with(prefix) || row.rule.as_str() == prefix))
             .map(|(_, row)| row.id)
             .collect();
@@ -117,11 +212,35 @@ impl App {
 }
 
 /// An envelope for what a person asks for.
-#[must_use]
-pub fn asked(stream: &str, caller: Caller, key: Option<Key>, fact: events::Fact) -> Envelope {
+pub(crate) fn asked(stream: &str, caller: Caller, key: Option<Key>, fact: events::Fact) -> Envelope {
     let envelope = Envelope::new(name_of(stream), name_of(&caller.name()), fact);
     match key {
         Some(key) => envelope.keyed(key),
         None => envelope,
+    }
+}
+
+/// The name among those that are configured, or what to do about it.
+pub(crate) fn known<'a>(
+    what: &str,
+    wanted: &str,
+    configured: impl Iterator<Item = &'a Name> + Clone,
+    otherwise: &str,
+) -> Result<Name, Problem> {
+    if let Some(name) = configured.clone().find(|name| name.as_str() == wanted) {
+        return Ok(name.clone());
+    }
+    let near = config::suggest(wanted, configured.map(Name::as_str));
+    let help = near.map_or_else(|| otherwise.to_owned(), |near| format!("did you mean {near:?}?"));
+    Err(Problem::missing(format!("no {what} {wanted:?}")).detail(help))
+}
+
+/// The service of a name, in the environment that is said.
+pub(crate) fn service_in(service: ServiceId, environment: Option<&str>, own: &str) -> Result<ServiceId, Problem> {
+    match environment {
+        Some(environment) if environment != own => {
+            ServiceId::new(format!("{service}@{environment}")).map_err(|error| Problem::bad(error.to_string()))
+        }
+        _ => Ok(service),
     }
 }

@@ -3,20 +3,26 @@
 //! It decides nothing: it reads views and telemetry, and records requests that a reactor answers.
 
 mod access;
-pub mod api;
+pub mod answer;
+mod api;
 mod app;
 pub mod ingest;
 mod listen;
 mod metrics;
 mod problem;
 mod readiness;
+mod reference;
 mod routes;
+mod routing;
 
 pub use self::{
     access::{Caller, Host, Scope, Who},
-    app::{App, Described, DescribedAction, DescribedProbe},
+    answer::{Described, DescribedAction, DescribedProbe, Readiness},
+    app::{App, Desk},
     listen::{Members, bind_socket, serve_socket, serve_tcp},
     problem::Problem,
-    readiness::{Readiness, readiness},
-    routes::{Ask, ROUTES, Route, Verb, socket_router, tcp_router},
+    readiness::readiness,
+    reference::routes_markdown,
+    routes::{Ask, ROUTES, Route, Verb},
+    routing::{socket_router, tcp_router},
 };

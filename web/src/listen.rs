@@ -71,14 +71,19 @@ pub fn bind_socket(path: &Path) -> io::Result<UnixListener> {
 
 /// What the peer of a connection may do.
 fn caller(stream: &UnixStream, members: &Members) -> Caller {
-    let Ok(peer) = stream.peer_cred() else { return Caller::TCP };
+    let Ok(peer) = stream.peer_cred() else {
+        return Caller::TCP;
+    };
     let own = rustix::process::geteuid().as_raw();
     let scope = match peer.uid() {
         uid if uid == 0 || uid == own => Scope::Admin,
         _ if members.group == Some(peer.gid()) => Scope::Operate,
         _ => Scope::None,
     };
-    Caller { uid: Some(peer.uid()), scope }
+    Caller {
+        uid: Some(peer.uid()),
+        scope,
+    }
 }
 
 async fn serve<S>(accept: impl AsyncFn() -> io::Result<(S, Caller)>, router: Router, stop: Arc<dyn Stop>)
@@ -88,7 +93,9 @@ where
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! { accepted = accept() => accepted, () = stop.stopped() => break };
         match accepted {
@@ -118,7 +125,9 @@ where
         request.map(axum::body::Body::new)
     });
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_headers(64);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_headers(64);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     tokio::select! {

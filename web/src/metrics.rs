@@ -1,14 +1,14 @@
 //! The daemon's own figures in the Prometheus text format, version 0.0.4.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use events::{Phase, Status};
+use events::{Network, Phase, Status, Views};
 
-use crate::{App, Problem, readiness::readiness, routes::Ask};
+use crate::{Desk, Problem, readiness, routes::Ask};
 
 struct Text(String);
 
@@ -19,8 +19,15 @@ impl Text {
     }
 
     fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-        let braces = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+            .collect();
+        let braces = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
         let _ = writeln!(self.0, "watchkeep_{name}{braces} {value}");
     }
 
@@ -34,20 +41,161 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-pub(crate) async fn metrics(app: App, _: Ask) -> Result<Response, Problem> {
-    let ready = readiness(&app).await;
-    let waiting = app.journal.jobs().waiting().await?;
-    let stats = app.telemetry.stats();
+pub(crate) async fn metrics(desk: Desk, ask: Ask) -> Result<Response, Problem> {
+    ask.only(&[])?;
     let mut text = Text(String::new());
-    text.one("ready", "gauge", "1 when nothing speaks against readiness.", u8::from(ready.ready));
-    text.one("jobs_waiting", "gauge", "Jobs that are not at their end.", waiting.len());
-    for (name, value) in stats.figures() {
-        text.one(&format!("telemetry_{name}"), "gauge", "See docs/guide/metrics.md.", value);
+    let ready = readiness::of(&desk).await;
+    text.one(
+        "ready",
+        "gauge",
+        "1 when nothing speaks against readiness.",
+        u8::from(ready.ready),
+    );
+    text.family("build_info", "gauge", "Version of the binary.");
+    text.value("build_info", &[("version", desk.version)], 1);
+    if let Some(journal) = desk.journal() {
+        let waiting = journal.jobs().waiting().await;
+        let failing = waiting.iter().filter(|job| job.failure.is_some()).count();
+        let oldest = waiting.iter().map(|job| job.age).max().unwrap_or_default();
+        text.one(
+            "jobs_waiting",
+            "gauge",
+            "Jobs that are not at their end.",
+            waiting.len(),
+        );
+        text.one(
+            "jobs_failing",
+            "gauge",
+            "Those of them whose last attempt failed.",
+            failing,
+        );
+        text.one(
+            "jobs_oldest_seconds",
+            "gauge",
+            "Age of the oldest of them.",
+            oldest.as_secs(),
+        );
+        text.one(
+            "journal_backlog",
+            "gauge",
+            "Inputs that wait to be committed.",
+            journal.backlog(),
+        );
+        let committed = *journal.committed().borrow();
+        text.one(
+            "journal_facts_total",
+            "counter",
+            "Facts in the journal.",
+            committed.seq.0,
+        );
+        text.one(
+            "journal_commits_total",
+            "counter",
+            "Commits of the journal.",
+            committed.commit.0,
+        );
     }
-    let views = app.journal.views().await;
-    text.one("journal_facts_total", "counter", "Facts in the journal.", app.journal.committed().borrow().seq);
-    text.one("reactors_failed", "gauge", "Reactor failures since the start.", views.now.reactors_failed);
-    text.one("watched_seconds_total", "counter", "Time really watched.", views.now.moment.watched.0 / 1_000_000_000);
+    if let Ok(space) = desk.folder().space() {
+        text.one(
+            "disk_free_bytes",
+            "gauge",
+            "Free bytes of the data folder's file system.",
+            space.free_bytes,
+        );
+    }
+    telemetry(&mut text, &desk);
+    of_views(&mut text, &*desk.views().await);
+    Ok((
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text.0,
+    )
+        .into_response())
+}
+
+fn telemetry(text: &mut Text, desk: &Desk) {
+    let Some(telemetry) = desk.telemetry() else { return };
+    let stats = telemetry.stats();
+    text.family("telemetry_records", "gauge", "Records that are stored.");
+    for (table, value) in [("logs", stats.logs), ("spans", stats.spans), ("probes", stats.probes)] {
+        text.value("telemetry_records", &[("table", table)], value);
+    }
+    text.one(
+        "telemetry_bytes",
+        "gauge",
+        "Bytes of telemetry.db that hold something.",
+        stats.bytes,
+    );
+    text.one(
+        "telemetry_queued_batches",
+        "gauge",
+        "Batches that wait to be committed.",
+        stats.queued,
+    );
+    text.one(
+        "telemetry_queued_bytes",
+        "gauge",
+        "Bytes that wait to be committed.",
+        stats.queued_bytes,
+    );
+    text.one(
+        "telemetry_committed_total",
+        "counter",
+        "Records committed since the start.",
+        stats.committed,
+    );
+    text.one(
+        "telemetry_repeated_total",
+        "counter",
+        "Batches that had been stored before.",
+        stats.repeated,
+    );
+    text.family(
+        "telemetry_refused_total",
+        "counter",
+        "Batches that were refused, by reason.",
+    );
+    for (reason, value) in [
+        ("busy", stats.refused_busy),
+        ("disk_full", stats.refused_full),
+        ("too_large", stats.refused_large),
+    ] {
+        text.value("telemetry_refused_total", &[("reason", reason)], value);
+    }
+    text.one(
+        "telemetry_failed_total",
+        "counter",
+        "Transactions that failed.",
+        stats.failed,
+    );
+    text.one(
+        "telemetry_damaged_total",
+        "counter",
+        "Blocks that were found damaged.",
+        stats.damaged,
+    );
+}
+
+fn of_views(text: &mut Text, views: &Views) {
+    let now = &views.now;
+    text.one(
+        "reactors_failed",
+        "gauge",
+        "Reactor failures since the start.",
+        now.reactors_failed,
+    );
+    let watched = Duration::from_nanos(now.moment.watched.0.unsigned_abs());
+    text.one(
+        "watched_seconds_total",
+        "counter",
+        "Time really watched.",
+        watched.as_secs(),
+    );
+    text.one(
+        "network_online",
+        "gauge",
+        "0 when the watcher itself is cut off.",
+        u8::from(now.network != Network::Offline),
+    );
     text.family("probe_up", "gauge", "1 pass, 0 fail, -1 unknown.");
     for (probe, row) in views.probes.iter() {
         let value = match row.status {
@@ -57,14 +205,25 @@ pub(crate) async fn metrics(app: App, _: Ask) -> Result<Response, Problem> {
         };
         text.value("probe_up", &[("probe", probe)], value);
     }
-    text.family("rule_firing", "gauge", "1 when an incident of the rule is open.");
+    text.family(
+        "rule_firing",
+        "gauge",
+        "1 when an incident of the rule is open; rules that are quiet are not listed.",
+    );
     for (rule, row) in views.phases.iter() {
-        text.value("rule_firing", &[("rule", rule)], u8::from(matches!(row.phase, Phase::Firing | Phase::Clearing)));
+        text.value(
+            "rule_firing",
+            &[("rule", rule)],
+            u8::from(matches!(row.phase, Phase::Firing | Phase::Clearing)),
+        );
     }
-    text.family("backup_proved_timestamp_seconds", "gauge", "When a copy of the backup was last proved.");
+    text.family(
+        "backup_proved_timestamp_seconds",
+        "gauge",
+        "When a copy of the backup was last proved; 0 when never.",
+    );
     for (backup, row) in views.backups.iter() {
         let at = row.proved.map_or(0, |stamp| stamp.wall.0 / 1_000_000_000);
         text.value("backup_proved_timestamp_seconds", &[("backup", backup)], at);
     }
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response())
 }

@@ -25,7 +25,12 @@ impl Problem {
     /// A problem with a status and a title.
     #[must_use]
     pub fn new(status: StatusCode, title: impl Into<String>) -> Self {
-        Self { status: status.as_u16(), title: title.into(), detail: String::new(), retry_after_s: None }
+        Self {
+            status: status.as_u16(),
+            title: title.into(),
+            detail: String::new(),
+            retry_after_s: None,
+        }
     }
 
     /// The request cannot be understood.
@@ -49,13 +54,19 @@ impl Problem {
     /// The same with what to do about it.
     #[must_use]
     pub fn detail(self, detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), ..self }
+        Self {
+            detail: detail.into(),
+            ..self
+        }
     }
 
     /// The same with the time after which a repeat makes sense.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
-        Self { retry_after_s: Some(seconds), ..self }
+        Self {
+            retry_after_s: Some(seconds),
+            ..self
+        }
     }
 }
 
@@ -65,7 +76,10 @@ impl IntoResponse for Problem {
         let body = serde_json::to_string(&self).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -79,14 +93,19 @@ impl From<events::SubmitError> for Problem {
         match &error {
             E::Full => Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).retry_after(1),
             E::DiskFull => Self::new(StatusCode::INSUFFICIENT_STORAGE, error.to_string()).retry_after(5),
-            E::NotCommitted(_) | E::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(1),
+            E::NotCommitted(_) | E::Stopping => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(1)
+            }
         }
     }
 }
 
 impl From<store::StoreError> for Problem {
     fn from(error: store::StoreError) -> Self {
-        tracing::warn!(error = &error as &dyn std::error::Error, "answer a question from the store");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "answer a question from the store"
+        );
         Self::failed("the store could not answer").detail(error.to_string())
     }
 }

@@ -264,7 +264,7 @@ impl Reader {
     }
 }
 
-fn view_row(row: &sqlx::sqlite::SqliteRow) -> Result<ViewRow, sqlx::Error> {
+pub(super) fn view_row(row: &sqlx::sqlite::SqliteRow) -> Result<ViewRow, sqlx::Error> {
     let closed: i64 = row.try_get(1)?;
     let seq: i64 = row.try_get(2)?;
     Ok(ViewRow {

@@ -6,17 +6,24 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{by_key, json};
-use crate::{App, Problem, app::asked, routes::Ask};
+use crate::{
+    Desk, Problem,
+    answer::ActionsAnswer,
+    api::status::waiting,
+    app::{asked, known},
+    routes::Ask,
+};
 
-pub(crate) async fn actions(app: App, ask: Ask) -> Result<Response, Problem> {
+pub(crate) async fn actions(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     ask.only(&[])?;
-    let views = app.journal.views().await;
-    json(json!({
-        "configured": app.described.actions,
-        "stopped_by": views.now.acting_stopped_by,
-        "actions": by_key(views.actions.iter()),
-        "runs": by_key(views.runs.iter()),
-    }))
+    let views = desk.views().await;
+    json(ActionsAnswer {
+        asked_at: desk.now(),
+        configured: desk.described.actions.clone(),
+        stopped_by: views.now.acting_stopped_by.clone(),
+        actions: by_key(views.actions.iter()),
+        runs: by_key(views.runs.iter()),
+    })
 }
 
 #[derive(Default, Deserialize)]
@@ -25,30 +32,35 @@ struct Switch {
     action: Option<Name>,
 }
 
-pub(crate) async fn stop(app: App, ask: Ask) -> Result<Response, Problem> {
-    switch(app, ask, true).await
+pub(crate) async fn stop(desk: Desk, ask: Ask) -> Result<Response, Problem> {
+    switch(desk, ask, true).await
 }
 
-pub(crate) async fn allow(app: App, ask: Ask) -> Result<Response, Problem> {
-    switch(app, ask, false).await
+pub(crate) async fn allow(desk: Desk, ask: Ask) -> Result<Response, Problem> {
+    switch(desk, ask, false).await
 }
 
-async fn switch(app: App, ask: Ask, stopped: bool) -> Result<Response, Problem> {
+async fn switch(desk: Desk, ask: Ask, stopped: bool) -> Result<Response, Problem> {
+    ask.only(&[])?;
     let Switch { action } = ask.json()?;
     if let Some(action) = &action {
-        let configured = &app.described.actions;
-        if !configured.iter().any(|known| known.name == *action) {
-            let near = config::suggest(action.as_str(), configured.iter().map(|known| known.name.as_str()));
-            let help = near.map_or_else(String::new, |near| format!("did you mean {near:?}?"));
-            return Err(Problem::missing(format!("no action {:?}", action.as_str())).detail(help));
-        }
+        known(
+            "action",
+            action.as_str(),
+            desk.described.actions.iter().map(|known| &known.name),
+            "`watchkeep actions` lists them",
+        )?;
     }
-    let fact = Fact::ActingSwitched(ActingSwitched { action: action.clone(), stopped, by: ask.caller.name() });
-    app.record(asked("acting", ask.caller, ask.key()?, fact)).await?;
+    let fact = Fact::ActingSwitched(ActingSwitched {
+        action: action.clone(),
+        stopped,
+        by: ask.caller.name(),
+    });
+    desk.record(asked("acting", ask.caller, ask.key()?, fact)).await?;
     json(json!({ "action": action, "stopped": stopped }))
 }
 
-pub(crate) async fn jobs(app: App, ask: Ask) -> Result<Response, Problem> {
+pub(crate) async fn jobs(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     ask.only(&[])?;
-    json(app.journal.jobs().waiting().await?)
+    json(waiting(&desk).await)
 }
