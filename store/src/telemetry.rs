@@ -19,7 +19,7 @@ mod writer;
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -54,6 +54,8 @@ pub struct TelemetryOptions {
     pub batch_bytes_max: usize,
     /// Longest that the oldest waiting batch may have waited before new ones are refused.
     pub wait_max: SignedDuration,
+    /// How long a batch waits for company before it is committed.
+    pub linger: SignedDuration,
 }
 
 impl Default for TelemetryOptions {
@@ -63,6 +65,7 @@ impl Default for TelemetryOptions {
             queue_bytes: 32 << 20,
             batch_bytes_max: 12 << 20,
             wait_max: SignedDuration::from_secs(1),
+            linger: SignedDuration::from_millis(5),
         }
     }
 }
@@ -198,7 +201,7 @@ pub type Releases = Arc<BTreeMap<ServiceId, ReleaseId>>;
 /// What the handles and the writer share.
 struct Shared {
     options: TelemetryOptions,
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     clocks: Arc<dyn Clocks>,
     releases: watch::Receiver<Releases>,
     queue: Queue,
@@ -214,6 +217,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// Opens the database; the rows behind the last tick are not counted yet.
+    async fn open(
+        folder: &Path,
+        options: TelemetryOptions,
+        context: TelemetryContext,
+    ) -> Result<(Arc<Self>, SqliteConnection), StoreError> {
+        let mut connection = database::open(folder, &options.database).await?;
+        let identity = database::prepare(&mut connection, context.clocks.now().wall).await?;
+        database::sync_folder(folder)?;
+        let (generation, carried) = whence(&mut connection, &identity, context.counted).await?;
+        let shared = Self {
+            queue: Queue::new(&options),
+            reader: TelemetryReader::open(folder),
+            folder: folder.to_owned(),
+            options,
+            clocks: context.clocks,
+            releases: context.releases,
+            ledger: Mutex::new(Ledger::new(generation, carried)),
+            stats: Mutex::new(reading::totals(&mut connection).await?),
+            newest: watch::Sender::new(identity.row_last),
+        };
+        Ok((Arc::new(shared), connection))
+    }
+
     fn stats(&self) -> MutexGuard<'_, TelemetryStats> {
         lock(&self.stats)
     }
@@ -246,21 +273,7 @@ impl Telemetry {
         options: TelemetryOptions,
         context: TelemetryContext,
     ) -> Result<(Self, TelemetryWriter), StoreError> {
-        let mut connection = database::open(folder, &options.database).await?;
-        let identity = database::prepare(&mut connection, context.clocks.now().wall).await?;
-        database::sync_folder(folder)?;
-        let (generation, carried) = whence(&mut connection, &identity, context.counted).await?;
-        let shared = Arc::new(Shared {
-            queue: Queue::new(&options),
-            reader: TelemetryReader::open(folder),
-            folder: folder.to_owned(),
-            options,
-            clocks: context.clocks,
-            releases: context.releases,
-            ledger: Mutex::new(Ledger::new(generation, carried)),
-            stats: Mutex::new(reading::totals(&mut connection).await?),
-            newest: watch::Sender::new(identity.row_last),
-        });
+        let (shared, mut connection) = Shared::open(folder, options, context).await?;
         writer::catch_up(&shared, &mut connection).await?;
         let writer = TelemetryWriter::new(Arc::clone(&shared), connection);
         Ok((Self { shared }, writer))

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Mutex,
+    time::Duration,
 };
 
 use events::{Attributes, Batch, LogRecord, ProbeResult, Record, SpanRecord, Timestamp};
@@ -90,16 +91,15 @@ pub(super) struct Queue {
     came: Notify,
     bytes_max: usize,
     wait_max: SignedDuration,
+    linger: Duration,
 }
 
 /// Most rows of one group, unless a single batch has more.
 const GROUP_ROWS: usize = 1024;
 /// Most bytes of one group, unless a single batch has more.
 const GROUP_BYTES: usize = 1 << 20;
-/// How long a group waits for company.
-const LINGER: std::time::Duration = std::time::Duration::from_millis(5);
 /// After this long without work the writer looks after itself.
-const IDLE: std::time::Duration = std::time::Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(1);
 
 impl Queue {
     pub(super) fn new(options: &TelemetryOptions) -> Self {
@@ -108,6 +108,7 @@ impl Queue {
             came: Notify::new(),
             bytes_max: options.queue_bytes,
             wait_max: options.wait_max,
+            linger: options.linger.unsigned_abs(),
         }
     }
 
@@ -199,7 +200,7 @@ impl Queue {
                 None => Look::Empty,
             };
         };
-        let due = oldest.at + LINGER;
+        let due = oldest.at + self.linger;
         let rows: usize = waiting
             .requests
             .iter()

@@ -132,7 +132,9 @@ async fn blocks(connection: &mut SqliteConnection, task: &mut Task, limit: u64) 
         .execute(&mut *connection)
         .await?;
     sqlx::query("COMMIT").execute(&mut *connection).await?;
-    going.iter().for_each(|block| task.removed.add(block));
+    for block in &going {
+        task.removed.add(block);
+    }
     Ok(going.len())
 }
 

@@ -5,17 +5,16 @@ use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     Gap,
-    block::{self, Block, Table},
+    block::{self, Block},
 };
 
 /// Columns of [`Head::read`], in its order.
-pub(super) const HEAD: &str = "row, tbl, n, tmin, tmax, arrived, unpacked, sum";
+pub(super) const HEAD: &str = "row, n, tmin, tmax, arrived, unpacked, sum";
 
 /// What the catalogue says of a block.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     pub(super) row: u64,
-    pub(super) table: Option<Table>,
     pub(super) rows: u64,
     pub(super) time_min: Timestamp,
     pub(super) time_max: Timestamp,
@@ -29,13 +28,12 @@ impl Head {
         let unsigned = |at: usize| row.try_get::<i64, _>(at).map(|value| u64::try_from(value).unwrap_or(0));
         Ok(Self {
             row: unsigned(0)?,
-            table: Table::from_number(row.try_get(1)?),
-            rows: unsigned(2)?,
-            time_min: Timestamp(row.try_get(3)?),
-            time_max: Timestamp(row.try_get(4)?),
-            arrived: Timestamp(row.try_get(5)?),
-            unpacked: usize::try_from(unsigned(6)?).unwrap_or(usize::MAX),
-            digest: row.try_get(7)?,
+            rows: unsigned(1)?,
+            time_min: Timestamp(row.try_get(2)?),
+            time_max: Timestamp(row.try_get(3)?),
+            arrived: Timestamp(row.try_get(4)?),
+            unpacked: usize::try_from(unsigned(5)?).unwrap_or(usize::MAX),
+            digest: row.try_get(6)?,
         })
     }
 

@@ -1,7 +1,10 @@
+mod damage;
+mod hand_over;
+mod queries;
 mod world;
 
 use super::*;
-use world::{NOW, SECOND, World, batch, log, probe, service, span, sums, trace_id};
+use world::{NOW, SECOND, World, batch, log, probe, span, sums, trace_id};
 
 #[tokio::test]
 async fn what_is_acknowledged_is_there_after_a_restart() {

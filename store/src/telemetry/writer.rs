@@ -1,21 +1,24 @@
 //! The one task that commits telemetry.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod catch_up;
+mod group;
 
-use events::{Batch, CommitId, Record, ReleaseId, ServiceId, Timestamp};
-use jiff::SignedDuration;
+use std::sync::Arc;
+
+use events::{Batch, CommitId, Record, ReleaseId, Timestamp};
 use sqlx::SqliteConnection;
 use tokio::time::Instant;
 
+pub(super) use self::catch_up::catch_up;
+use self::group::{Sorted, answer, kept, prepare, sort_out};
 use super::{
     Appended, Shared, TelemetryError,
-    block::{Builder, Packed, Stamp, Table},
+    block::Packed,
     database::{self, Context, Kept},
     ledger::Committed,
     lock,
     queue::{Next, Request, Task},
-    reading, release_of, retention,
-    stored::{self, HEAD, Head},
+    reading, retention,
 };
 use crate::{StoreError, chain_of, folder};
 
@@ -23,8 +26,6 @@ use crate::{StoreError, chain_of, folder};
 const SPACE_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// Telemetry stops this much before ordinary facts do.
 const BEFORE_FACTS_BYTES: u64 = 64 << 20;
-/// Blocks read at once while catching up.
-const CATCH_UP_BLOCKS: i64 = 64;
 
 /// The one who writes. Run it in a supervised task; dropping it refuses everything from then on.
 pub struct TelemetryWriter {
@@ -34,12 +35,6 @@ pub struct TelemetryWriter {
     doubt: bool,
     space_checked: Option<Instant>,
     groups: u64,
-}
-
-/// A block about to be committed, with its records for counting.
-struct Prepared<'a> {
-    packed: Packed,
-    records: Vec<(&'a Record, Option<&'a ReleaseId>)>,
 }
 
 impl TelemetryWriter {
@@ -81,6 +76,9 @@ impl TelemetryWriter {
     }
 
     async fn end(&mut self) -> Result<(), StoreError> {
+        if self.doubt {
+            self.ready().await?;
+        }
         let Some(mut connection) = self.connection.take() else {
             return Ok(());
         };
@@ -177,7 +175,10 @@ impl TelemetryWriter {
                 (fresh, repeats)
             }
             Err((error, group)) => {
-                group.into_iter().for_each(|request| request.answer(Err(error.clone())));
+                self.doubt = true;
+                for request in group {
+                    request.answer(Err(error.clone()));
+                }
                 return;
             }
         };
@@ -254,173 +255,4 @@ impl Shared {
         drop(stats);
         self.newest.send_replace(row);
     }
-}
-
-fn kept(batch: &Batch) -> Option<Kept<'_>> {
-    batch.key.map(|key| Kept {
-        source: &batch.source,
-        key,
-        reply: &batch.reply,
-    })
-}
-
-/// A group, looked up.
-struct Sorted {
-    /// To be stored.
-    fresh: Vec<Request>,
-    /// Stored before, with their answers.
-    known: Vec<(Request, Vec<u8>)>,
-    /// The same as one in `fresh`: its answer is theirs.
-    repeats: Vec<Request>,
-}
-
-/// Tells what is new from what was stored before, or stands twice in this group.
-async fn sort_out(
-    connection: &mut SqliteConnection,
-    group: Vec<Request>,
-) -> Result<Sorted, (TelemetryError, Vec<Request>)> {
-    let mut answers = Vec::with_capacity(group.len());
-    for request in &group {
-        let found = match request.batch.key {
-            Some(key) => database::seen(connection, &request.batch.source, key).await,
-            None => Ok(None),
-        };
-        match found {
-            Ok(found) => answers.push(found),
-            Err(error) => return Err((StoreError::database("look up an idempotency key")(error).into(), group)),
-        }
-    }
-    let mut sorted = Sorted {
-        fresh: Vec::new(),
-        known: Vec::new(),
-        repeats: Vec::new(),
-    };
-    for (request, answer) in group.into_iter().zip(answers) {
-        let same = |other: &Request| {
-            request.batch.key.is_some()
-                && other.batch.key == request.batch.key
-                && other.batch.source == request.batch.source
-        };
-        if let Some(reply) = answer {
-            sorted.known.push((request, reply));
-        } else if sorted.fresh.iter().any(same) {
-            sorted.repeats.push(request);
-        } else {
-            sorted.fresh.push(request);
-        }
-    }
-    Ok(sorted)
-}
-
-fn answer(fresh: Vec<Request>, repeats: Vec<Request>, error: Option<&TelemetryError>, shared: &Shared) {
-    for request in repeats {
-        let first = fresh
-            .iter()
-            .find(|first| first.batch.key == request.batch.key && first.batch.source == request.batch.source);
-        let reply = first.map(|first| first.batch.reply.clone()).unwrap_or_default();
-        shared.stats().repeated += u64::from(error.is_none());
-        request.answer(error.map_or(Ok(Appended { reply, repeated: true }), |error| Err(error.clone())));
-    }
-    for mut request in fresh {
-        let reply = std::mem::take(&mut request.batch.reply);
-        request.answer(error.map_or(Ok(Appended { reply, repeated: false }), |error| Err(error.clone())));
-    }
-}
-
-/// Stamps and packs the records of a group: outside the transaction.
-async fn prepare<'a>(
-    batches: &[&'a Batch],
-    releases: &'a BTreeMap<ServiceId, ReleaseId>,
-    arrived: Timestamp,
-) -> Result<Vec<Prepared<'a>>, StoreError> {
-    let mut prepared = Vec::new();
-    for table in Table::ALL {
-        let mut builder = Builder::new(table);
-        let mut records = Vec::new();
-        let of_table = batches
-            .iter()
-            .flat_map(|batch| &batch.records)
-            .filter(|record| Table::of(record) == table);
-        for record in of_table {
-            let release = release_of(record, releases);
-            let late = arrived.since(record.time()) > events::aggregate::LATE_AFTER;
-            builder.push(record, Stamp { release, late });
-            records.push((record, release));
-            if builder.is_full() {
-                let full = std::mem::replace(&mut builder, Builder::new(table));
-                prepared.push(Prepared {
-                    packed: packed(full)?,
-                    records: std::mem::take(&mut records),
-                });
-                tokio::task::yield_now().await;
-            }
-        }
-        if !builder.is_empty() {
-            prepared.push(Prepared {
-                packed: packed(builder)?,
-                records,
-            });
-        }
-    }
-    Ok(prepared)
-}
-
-fn packed(builder: Builder) -> Result<Packed, StoreError> {
-    builder.finish().map_err(StoreError::io(
-        "compress rows for",
-        std::path::Path::new(database::FILE),
-    ))
-}
-
-/// Counts every committed row that is not counted yet: at a start those behind the last tick, after a failed or
-/// doubtful COMMIT those of the group that was committed all the same.
-pub(super) async fn catch_up(shared: &Shared, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let began = Instant::now();
-    loop {
-        let counted = lock(&shared.ledger).row();
-        let heads = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT {HEAD} FROM hot WHERE row > ? ORDER BY row LIMIT {CATCH_UP_BLOCKS}"
-        )))
-        .bind(i64::try_from(counted).unwrap_or(i64::MAX))
-        .fetch_all(&mut *connection)
-        .await
-        .and_then(|rows| rows.iter().map(Head::read).collect::<Result<Vec<_>, _>>())
-        .map_err(StoreError::database("read the rows that are not counted yet"))?;
-        if heads.is_empty() {
-            break;
-        }
-        for head in heads {
-            recount(shared, connection, &head).await?;
-        }
-    }
-    let took = SignedDuration::try_from(began.elapsed()).unwrap_or_default();
-    tracing::debug!(row = lock(&shared.ledger).row(), %took, "telemetry is counted up to its last row");
-    Ok(())
-}
-
-async fn recount(shared: &Shared, connection: &mut SqliteConnection, head: &Head) -> Result<(), StoreError> {
-    let data = stored::data(connection, head.row)
-        .await
-        .map_err(StoreError::database("read a row that is not counted yet"))?;
-    let records = data
-        .and_then(|data| head.unpack(&data))
-        .and_then(|bytes| stored::records(&bytes));
-    let records = records.unwrap_or_else(|| {
-        shared.stats().damaged += 1;
-        tracing::error!(gap = %head.gap(), "telemetry is damaged and not counted");
-        Vec::new()
-    });
-    let committed = Committed {
-        row: head.row,
-        rows: head.rows,
-        digest: &head.digest,
-        arrived: head.arrived,
-    };
-    lock(&shared.ledger).count(
-        &committed,
-        records.iter().map(|(record, release)| (record, release.as_ref())),
-    );
-    shared.newest.send_replace(head.row);
-    tokio::task::yield_now().await;
-    Ok(())
 }

@@ -54,24 +54,28 @@ impl World {
         }
     }
 
-    pub(super) fn now(&self) -> Timestamp {
-        self.clock.now().wall
-    }
-
     /// Opens without a task that writes.
     pub(super) async fn open_only(&self, counted: Option<TelemetryHead>) -> (Telemetry, TelemetryWriter) {
-        let context = TelemetryContext {
-            counted,
-            releases: self.releases.subscribe(),
-            clocks: Arc::clone(&self.clock) as Arc<dyn Clocks>,
-        };
+        let context = self.context(counted);
         Telemetry::open(self.folder.path(), self.options.clone(), context)
             .await
             .unwrap()
     }
 
+    fn context(&self, counted: Option<TelemetryHead>) -> TelemetryContext {
+        TelemetryContext {
+            counted,
+            releases: self.releases.subscribe(),
+            clocks: Arc::clone(&self.clock) as Arc<dyn Clocks>,
+        }
+    }
+
     pub(super) async fn open(&mut self, counted: Option<TelemetryHead>) -> Telemetry {
-        let (telemetry, mut writer) = self.open_only(counted).await;
+        let (telemetry, writer) = self.open_only(counted).await;
+        self.run(telemetry, writer)
+    }
+
+    fn run(&mut self, telemetry: Telemetry, mut writer: TelemetryWriter) -> Telemetry {
         let (stop, stopped) = oneshot::channel();
         let run = async move {
             let stopped = async move { drop(stopped.await) };
@@ -85,6 +89,22 @@ impl World {
             writer,
         });
         telemetry
+    }
+
+    /// A negative control: opens without counting the rows behind the last tick.
+    pub(super) async fn open_uncounted(&mut self, counted: Option<TelemetryHead>) -> Telemetry {
+        let context = self.context(counted);
+        let opened = Shared::open(self.folder.path(), self.options.clone(), context).await;
+        let (shared, connection) = opened.unwrap();
+        let writer = TelemetryWriter::new(Arc::clone(&shared), connection);
+        self.run(Telemetry { shared }, writer)
+    }
+
+    /// What [`World::open_uncounted`] left out.
+    pub(super) async fn count_late(&self, telemetry: &Telemetry) {
+        let mut connection = database::open_for_reading(self.folder.path()).await.unwrap();
+        writer::catch_up(&telemetry.shared, &mut connection).await.unwrap();
+        database::close(connection).await;
     }
 
     /// Stops as a daemon stops.
@@ -140,7 +160,7 @@ pub(super) fn span(of: &str, trace: u64, number: u64, start: i64) -> SpanRecord 
         parent: (number > 0).then(|| span_id(number - 1)),
         name: "GET /cart".to_owned(),
         kind: SpanKind::Server,
-        error: number % 3 == 0,
+        error: number.is_multiple_of(3),
         status_message: String::new(),
         attributes: [("http.response.status_code".to_owned(), "200".to_owned())].into(),
         events: vec![(
