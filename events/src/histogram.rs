@@ -176,13 +176,17 @@ mod tests {
 
     fn oracle(values: &[u64]) -> hdrhistogram::Histogram<u64> {
         let mut histogram = hdrhistogram::Histogram::new_with_bounds(1, LATENCY_MAX_US, 2).unwrap();
-        values.iter().for_each(|value| histogram.record(*value).unwrap());
+        for value in values {
+            histogram.record(*value).unwrap();
+        }
         histogram
     }
 
     fn ours(values: &[u64]) -> Histogram {
         let mut histogram = Histogram::default();
-        values.iter().for_each(|value| histogram.record(*value));
+        for value in values {
+            histogram.record(*value);
+        }
         histogram
     }
 

@@ -192,7 +192,7 @@ hex_id!(SpanId, 8, "a span id of 16 hexadecimal digits, not all zero");
 /// Bytes of a hexadecimal text; `None` for anything else.
 #[must_use]
 pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 {
+    if !text.len().is_multiple_of(2) {
         return None;
     }
     let digits: Option<Vec<u8>> = text

@@ -47,8 +47,8 @@ pub struct ActionProposed {
     pub gates: Vec<Gate>,
     /// True when all gates are open: in automatic mode the act is queued.
     pub passed: bool,
-    /// The release it is about.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    /// The release that was live. Under a name of its own: fields of a fact stand beside those of its envelope.
+    #[serde(rename = "live_release", skip_serializing_if = "Option::is_none", default)]
     pub release: Option<ReleaseId>,
     /// What would be, or is, run, for a person.
     pub command: String,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Row, Views};
 use crate::{
-    ActEnd, ActionMode, ActionResult, Fact, Gate, IncidentId, JobId, Name, Reading, Recorded, ReleaseId, ServiceId,
-    Stamp, Verify, Watched,
+    ActEnd, ActionMode, ActionProposed, ActionResult, Fact, Gate, IncidentId, JobId, Name, Reading, Recorded,
+    ReleaseId, ServiceId, Stamp, Verify, Watched,
 };
 
 /// Where a run of an action stands.
@@ -93,30 +93,7 @@ impl Views {
     pub(super) fn apply_acting(&mut self, fact: &Recorded) {
         let stamp = fact.stamp();
         match fact.fact() {
-            Fact::ActionProposed(proposed) => {
-                let row = ActionRun {
-                    action: proposed.action.clone(),
-                    incident: proposed.incident,
-                    service: fact.envelope.service.clone(),
-                    release: proposed.release.clone(),
-                    mode: proposed.mode,
-                    state: RunState::Proposed,
-                    proposed: stamp,
-                    starting: None,
-                    finished: None,
-                    evidence: proposed.evidence.clone(),
-                    gates: proposed.gates.clone(),
-                    command: proposed.command.clone(),
-                    end: None,
-                    output: String::new(),
-                    verify: proposed.verify.clone(),
-                    holds_since: None,
-                    verified: Vec::new(),
-                    result: None,
-                };
-                self.runs.put(&proposed.run.to_string(), row);
-                self.edit_action(&proposed.action, |row| row.last_run = Some(proposed.run));
-            }
+            Fact::ActionProposed(proposed) => self.propose_action(fact, proposed),
             Fact::ActStarting(gated) => {
                 self.runs.edit(&gated.run.to_string(), |row| {
                     row.state = RunState::Starting;
@@ -162,6 +139,31 @@ impl Views {
             },
             _ => {}
         }
+    }
+
+    fn propose_action(&mut self, fact: &Recorded, proposed: &ActionProposed) {
+        let row = ActionRun {
+            action: proposed.action.clone(),
+            incident: proposed.incident,
+            service: fact.envelope.service.clone(),
+            release: proposed.release.clone(),
+            mode: proposed.mode,
+            state: RunState::Proposed,
+            proposed: fact.stamp(),
+            starting: None,
+            finished: None,
+            evidence: proposed.evidence.clone(),
+            gates: proposed.gates.clone(),
+            command: proposed.command.clone(),
+            end: None,
+            output: String::new(),
+            verify: proposed.verify.clone(),
+            holds_since: None,
+            verified: Vec::new(),
+            result: None,
+        };
+        self.runs.put(&proposed.run.to_string(), row);
+        self.edit_action(&proposed.action, |row| row.last_run = Some(proposed.run));
     }
 
     fn edit_action(&mut self, action: &Name, change: impl FnOnce(&mut Action)) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Row, Views};
-use crate::{BackupStage, Fact, JobId, Name, Recorded, Stamp, Timestamp};
+use crate::{BackupCaptured, BackupFailed, BackupStage, Fact, JobId, Name, Recorded, Stamp, Timestamp};
 
 /// What a backup last failed at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,26 +97,10 @@ impl Views {
             }),
             Fact::BackupMissed(missed) => {
                 self.edit_backup(&missed.backup, stamp, |row| {
-                    row.missed = row.missed.saturating_add(missed.times)
+                    row.missed = row.missed.saturating_add(missed.times);
                 });
             }
-            Fact::BackupCaptured(captured) => {
-                let row = Snapshot {
-                    backup: captured.backup.clone(),
-                    repository: captured.repository.clone(),
-                    intended: captured.intended,
-                    captured: stamp,
-                    bytes: captured.bytes,
-                    added_bytes: captured.added_bytes,
-                    files: captured.files,
-                    digest: captured.digest.clone(),
-                    verified: None,
-                    proved: None,
-                    damaged: None,
-                };
-                self.snapshots.put(&captured.snapshot, row);
-                self.edit_backup(&captured.backup, stamp, |row| row.captured = Some(stamp));
-            }
+            Fact::BackupCaptured(captured) => self.put_snapshot(captured, stamp),
             Fact::BackupVerified(verified) => {
                 self.snapshots
                     .edit(&verified.snapshot, |row| row.verified = Some(stamp));
@@ -133,20 +117,7 @@ impl Views {
                     row.failure = None;
                 });
             }
-            Fact::BackupFailed(failed) => {
-                if let (Some(snapshot), BackupStage::Verify | BackupStage::Prove) = (&failed.snapshot, failed.stage) {
-                    self.snapshots
-                        .edit(snapshot, |row| row.damaged = Some(failed.detail.clone()));
-                }
-                let (stage, reason, detail) = (failed.stage, failed.reason.clone(), failed.detail.clone());
-                let failure = BackupFailure {
-                    at: stamp,
-                    stage,
-                    reason,
-                    detail,
-                };
-                self.edit_backup(&failed.backup, stamp, |row| row.failure = Some(failure));
-            }
+            Fact::BackupFailed(failed) => self.fail_backup(failed, stamp),
             Fact::SnapshotsPruned(pruned) => {
                 for snapshot in &pruned.snapshots {
                     self.snapshots.close(snapshot);
@@ -154,6 +125,38 @@ impl Views {
             }
             _ => {}
         }
+    }
+
+    fn put_snapshot(&mut self, captured: &BackupCaptured, stamp: Stamp) {
+        let row = Snapshot {
+            backup: captured.backup.clone(),
+            repository: captured.repository.clone(),
+            intended: captured.intended,
+            captured: stamp,
+            bytes: captured.bytes,
+            added_bytes: captured.added_bytes,
+            files: captured.files,
+            digest: captured.digest.clone(),
+            verified: None,
+            proved: None,
+            damaged: None,
+        };
+        self.snapshots.put(&captured.snapshot, row);
+        self.edit_backup(&captured.backup, stamp, |row| row.captured = Some(stamp));
+    }
+
+    fn fail_backup(&mut self, failed: &BackupFailed, stamp: Stamp) {
+        if let (Some(snapshot), BackupStage::Verify | BackupStage::Prove) = (&failed.snapshot, failed.stage) {
+            self.snapshots
+                .edit(snapshot, |row| row.damaged = Some(failed.detail.clone()));
+        }
+        let failure = BackupFailure {
+            at: stamp,
+            stage: failed.stage,
+            reason: failed.reason.clone(),
+            detail: failed.detail.clone(),
+        };
+        self.edit_backup(&failed.backup, stamp, |row| row.failure = Some(failure));
     }
 
     fn edit_backup(&mut self, backup: &Name, stamp: Stamp, change: impl FnOnce(&mut Backup)) {

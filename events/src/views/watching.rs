@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Row, Views};
 use crate::{
-    Clock, Deployment, Fact, Identity, Look, Moment, Network, Reason, Recorded, Seq, ServiceId, Stamp, Status,
-    TelemetryHead, Timestamp,
+    Clock, Configured, Deployment, Fact, Identity, Look, Moment, Network, ProbeChanged, Reason, Recorded, Seq,
+    ServiceId, Stamp, Status, TelemetryHead, Timestamp,
 };
 
 /// The one row that every tick changes.
@@ -168,20 +168,7 @@ impl Views {
                 self.compare_clocks(fact);
                 self.now.jumped = Some(stamp);
             }
-            Fact::Configured(configured) => {
-                let before = self.now.configured.take();
-                let changed = before
-                    .as_ref()
-                    .filter(|before| before.digest == configured.digest)
-                    .map_or(stamp, |before| before.changed);
-                self.now.configured = Some(ConfiguredRow {
-                    stamp,
-                    changed,
-                    digest: configured.digest.clone(),
-                    text: configured.same_as.unwrap_or(fact.seq),
-                    replaced: before.is_some_and(|before| before.replaced || before.digest != configured.digest),
-                });
-            }
+            Fact::Configured(configured) => self.configure(fact, configured),
             Fact::NetworkChanged(network) => {
                 self.now.network = network.to;
                 self.now.network_since = stamp;
@@ -190,25 +177,7 @@ impl Views {
                 }
             }
             Fact::ReactorFailed(_) => self.now.reactors_failed = self.now.reactors_failed.saturating_add(1),
-            Fact::ProbeChanged(changed) => {
-                let before = self.probes.get(changed.probe.as_str());
-                let since = before
-                    .filter(|row| row.status == changed.look.status)
-                    .map_or(stamp, |row| row.since);
-                let expires = changed
-                    .look
-                    .certificate_expires
-                    .or(before.and_then(|row| row.certificate_expires));
-                let row = Probe {
-                    service: fact.envelope.service.clone(),
-                    status: changed.look.status,
-                    since,
-                    look: changed.look.clone(),
-                    looked: stamp,
-                    certificate_expires: expires,
-                };
-                self.probes.put(changed.probe.as_str(), row);
-            }
+            Fact::ProbeChanged(changed) => self.change_probe(fact, changed),
             Fact::CertificateSeen(seen) => {
                 self.probes
                     .edit(seen.probe.as_str(), |row| row.certificate_expires = Some(seen.expires));
@@ -225,6 +194,43 @@ impl Views {
             }
             _ => {}
         }
+    }
+
+    fn configure(&mut self, fact: &Recorded, configured: &Configured) {
+        let stamp = fact.stamp();
+        let before = self.now.configured.take();
+        let changed = before
+            .as_ref()
+            .filter(|before| before.digest == configured.digest)
+            .map_or(stamp, |before| before.changed);
+        self.now.configured = Some(ConfiguredRow {
+            stamp,
+            changed,
+            digest: configured.digest.clone(),
+            text: configured.same_as.unwrap_or(fact.seq),
+            replaced: before.is_some_and(|before| before.replaced || before.digest != configured.digest),
+        });
+    }
+
+    fn change_probe(&mut self, fact: &Recorded, changed: &ProbeChanged) {
+        let stamp = fact.stamp();
+        let before = self.probes.get(changed.probe.as_str());
+        let since = before
+            .filter(|row| row.status == changed.look.status)
+            .map_or(stamp, |row| row.since);
+        let expires = changed
+            .look
+            .certificate_expires
+            .or(before.and_then(|row| row.certificate_expires));
+        let row = Probe {
+            service: fact.envelope.service.clone(),
+            status: changed.look.status,
+            since,
+            look: changed.look.clone(),
+            looked: stamp,
+            certificate_expires: expires,
+        };
+        self.probes.put(changed.probe.as_str(), row);
     }
 
     fn compare_clocks(&mut self, fact: &Recorded) {
