@@ -21,9 +21,13 @@ use crate::{
 /// A fact with more causes above it than this is not appended: [`FoldCut`] stands in its place.
 pub const CAUSES_MAX: usize = 8;
 
-/// A reactor and a fact at which it panicked, and whether that was recorded at the fact's own turn (derived) or
-/// afterwards (observed).
-pub type Failures = BTreeMap<(Name, Seq, Stage), bool>;
+/// A reactor and a fact at which it panicked, and whether a fact tells of it already (or, in a replay, will by itself).
+/// What is not told yet is told at that fact's own turn (derived) or, when it was met in a rebuild, in the first commit
+/// after it (observed).
+pub type Failures = BTreeMap<Failed, bool>;
+
+/// A reactor, a fact, and what it did when it panicked.
+pub type Failed = (Name, Seq, Stage);
 
 /// What the fold asks of the journal; answered from memory, the shell has looked it up before.
 pub trait Past {
@@ -81,6 +85,7 @@ pub struct Fold {
     house: Option<House>,
     factory: Arc<dyn Factory>,
     composer: Arc<dyn Composer>,
+    text: Option<String>,
     failures: Failures,
     seq: Seq,
     commit: CommitId,
@@ -89,6 +94,8 @@ pub struct Fold {
 /// What is known while one commit is folded.
 struct Turn<'a> {
     moment: Moment,
+    /// Its first fact; of a replay, which knows no commits, the first of all.
+    first: Seq,
     past: &'a dyn Past,
     commit: Commit,
 }
@@ -102,14 +109,15 @@ impl Fold {
             views,
             seq,
             commit,
+            text,
             failures,
-            ..
         } = opening;
         Self {
             views,
             house,
             factory,
             composer,
+            text,
             failures,
             seq,
             commit,
@@ -156,6 +164,18 @@ impl Fold {
         feed(house, &self.failures, facts)
     }
 
+    /// Builds the reactors anew, as a journal that is opened again does, leaving out pairs at which they panic. For
+    /// replays: what an opening met is in force from its first commit on, and not before.
+    ///
+    /// # Errors
+    /// When a reactor panics at another fact.
+    pub fn reopen(&mut self, met: &[Failed], past: &dyn Past) -> Result<(), AbsorbPanicked> {
+        self.failures.extend(met.iter().map(|pair| (pair.clone(), true)));
+        self.house = self.text.as_deref().map(|text| self.factory.build(text));
+        let facts = past.since(self.window_start());
+        self.rebuild(&facts)
+    }
+
     /// Folds inputs into a commit. On an error the fold is spent.
     ///
     /// # Errors
@@ -169,7 +189,12 @@ impl Fold {
             id: self.commit.next(),
             ..Commit::default()
         };
-        let mut turn = Turn { moment, past, commit };
+        let mut turn = Turn {
+            moment,
+            first: self.seq.next(),
+            past,
+            commit,
+        };
         if let (false, Some(by)) = (starting, Moment::jump(&self.views.now.compared(), clock)) {
             let jumped = Envelope::new(
                 name_of("daemon"),
@@ -199,6 +224,7 @@ impl Fold {
         };
         let mut turn = Turn {
             moment: fact.recorded_at.clone(),
+            first: Seq::default(),
             past,
             commit,
         };
@@ -218,12 +244,11 @@ impl Fold {
     /// Failures that were met while rebuilding, and not at their fact's own turn, are recorded as observed, right
     /// after the first input (which at a start is `Started`).
     fn record_failures_met(&mut self, turn: &mut Turn<'_>) -> Result<(), AbsorbPanicked> {
-        let first = turn.commit.facts.first().map_or(self.seq.next(), |fact| fact.seq);
         let recorded = |failures: &Failures, pair: &(Name, Seq, Stage)| failures.get(pair).copied().unwrap_or(true);
         let met: Vec<_> = self
             .failures
             .keys()
-            .filter(|pair| !recorded(&self.failures, pair) && pair.1 < first)
+            .filter(|pair| !recorded(&self.failures, pair) && pair.1 < turn.first)
             .cloned()
             .collect();
         for (reactor, seq, stage) in met {
@@ -258,10 +283,10 @@ impl Fold {
         }
         let mut failed = self.take_in(turn, &fact)?;
         let effects = self.decide(&fact, &mut failed);
-        for (reactor, stage) in failed {
+        for (reactor, at, stage) in failed {
             let told = Fact::ReactorFailed(ReactorFailed {
                 reactor: reactor.clone(),
-                seq,
+                seq: at,
                 stage,
             });
             self.follow(
@@ -288,7 +313,8 @@ impl Fold {
         depth: usize,
         envelope: Envelope,
     ) -> Result<(), AbsorbPanicked> {
-        if depth < CAUSES_MAX {
+        // What tells of a failure leads to nothing but a page, and a failure that is not told breaks every replay.
+        if depth < CAUSES_MAX || matches!(envelope.fact, Fact::ReactorFailed(_)) {
             return self.append(turn, Some(cause), depth + 1, envelope).map(drop);
         }
         if depth > CAUSES_MAX {
@@ -307,7 +333,7 @@ impl Fold {
     }
 
     /// Lets every reactor absorb a fact; a new configuration builds them anew instead.
-    fn take_in(&mut self, turn: &Turn<'_>, fact: &Recorded) -> Result<Vec<(Name, Stage)>, AbsorbPanicked> {
+    fn take_in(&mut self, turn: &Turn<'_>, fact: &Recorded) -> Result<Vec<Failed>, AbsorbPanicked> {
         if let Fact::Configured(configured) = fact.fact() {
             if let Some(text) = &configured.text {
                 let mut house = self.factory.build(text);
@@ -315,11 +341,12 @@ impl Fold {
                 let mut facts = turn.past.since(from);
                 facts.extend(turn.commit.facts.iter().cloned());
                 feed(&mut house, &self.failures, &facts)?;
+                self.text = Some(text.clone());
                 self.house = Some(house);
-                return Ok(Vec::new());
+                return Ok(self.untold(turn.first, fact.seq));
             }
         }
-        let mut failed = Vec::new();
+        let failed = self.untold(fact.seq, fact.seq);
         let Some(house) = &mut self.house else {
             return Ok(failed);
         };
@@ -328,27 +355,34 @@ impl Fold {
         }
         for reactor in &mut house.reactors {
             let pair = (name_of(reactor.name()), fact.seq, Stage::Absorb);
-            match self.failures.get(&pair) {
-                Some(recorded_later) => {
-                    if !recorded_later || turn.commit.id == fact.commit {
-                        self.failures.insert(pair.clone(), true);
-                        failed.push((pair.0, Stage::Absorb));
-                    }
-                }
-                None if absorb(reactor.as_mut(), fact) => {}
-                None => {
-                    return Err(AbsorbPanicked {
-                        reactor: pair.0,
-                        seq: fact.seq,
-                    });
-                }
+            if self.failures.contains_key(&pair) || absorb(reactor.as_mut(), fact) {
+                continue;
             }
+            return Err(AbsorbPanicked {
+                reactor: pair.0,
+                seq: fact.seq,
+            });
         }
         Ok(failed)
     }
 
+    /// Panics while absorbing, of reactors that there are, that no fact told of yet: they are told now.
+    fn untold(&mut self, first: Seq, last: Seq) -> Vec<Failed> {
+        let Some(house) = &self.house else { return Vec::new() };
+        let names: Vec<Name> = house.reactors.iter().map(|reactor| name_of(reactor.name())).collect();
+        let mut failed = Vec::new();
+        for (pair, told) in &mut self.failures {
+            let (reactor, seq, stage) = pair;
+            if !*told && *stage == Stage::Absorb && (first..=last).contains(seq) && names.contains(reactor) {
+                *told = true;
+                failed.push(pair.clone());
+            }
+        }
+        failed
+    }
+
     /// Shows a fact to the reactors and collects what they decide; one that panics decides nothing.
-    fn decide(&mut self, fact: &Recorded, failed: &mut Vec<(Name, Stage)>) -> Vec<(Name, Effect)> {
+    fn decide(&mut self, fact: &Recorded, failed: &mut Vec<Failed>) -> Vec<(Name, Effect)> {
         let Some(house) = &self.house else { return Vec::new() };
         if is_about_failure(fact.fact()) {
             let jobs = react(house.paging.as_ref(), &self.views, fact).unwrap_or_default();
@@ -366,7 +400,7 @@ impl Fold {
             match decided {
                 Some(decided) => effects.extend(decided.into_iter().map(|effect| (pair.0.clone(), effect))),
                 None => {
-                    failed.push((pair.0.clone(), Stage::React));
+                    failed.push(pair.clone());
                     self.failures.insert(pair, true);
                 }
             }

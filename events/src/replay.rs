@@ -1,10 +1,10 @@
 //! Replay: the observed facts of a journal folded again, and what comes of them compared with what the journal says.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    AbsorbPanicked, ChangedRow, Composer, Elapsed, Fact, Factory, Failures, Fold, Job, Key, Name, Opening, Recorded,
-    Seq, Views, fold::Past,
+    AbsorbPanicked, ChangedRow, CommitId, Composer, Elapsed, Fact, Factory, Failed, Failures, Fold, Job, Key, Name,
+    Opening, Recorded, Seq, Views, fold::Past,
 };
 
 /// What a replay found.
@@ -31,14 +31,29 @@ pub struct Difference {
     pub replay: Option<Box<Recorded>>,
 }
 
-/// The failures a journal tells of: a replay is told all of them in advance.
+/// The failures that a journal tells of at their facts' own turns: a replay is told all of them in advance.
 #[must_use]
 pub fn failures(facts: &[Recorded]) -> Failures {
     let failed = |fact: &Recorded| match fact.fact() {
-        Fact::ReactorFailed(failed) => Some(((failed.reactor.clone(), failed.seq, failed.stage), fact.cause.is_none())),
+        Fact::ReactorFailed(failed) if fact.cause.is_some() => {
+            Some(((failed.reactor.clone(), failed.seq, failed.stage), false))
+        }
         _ => None,
     };
     facts.iter().filter_map(failed).collect()
+}
+
+/// The failures that were met when the journal was opened, by the commit that tells of them: they are in force from the
+/// first fact of that commit on.
+fn met(facts: &[Recorded]) -> BTreeMap<CommitId, Vec<Failed>> {
+    let mut met: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for fact in facts.iter().filter(|fact| fact.cause.is_none()) {
+        if let Fact::ReactorFailed(failed) = fact.fact() {
+            let pair = (failed.reactor.clone(), failed.seq, failed.stage);
+            met.entry(fact.commit).or_default().push(pair);
+        }
+    }
+    met
 }
 
 struct Before<'a>(&'a [Recorded]);
@@ -74,14 +89,18 @@ pub fn replay(
     let opening = Opening {
         views: Views::default(),
         seq: Seq::default(),
-        commit: crate::CommitId::default(),
+        commit: CommitId::default(),
         text: None,
         failures: failures(facts),
     };
     let mut fold = Fold::open(opening, factory, composer);
     let mut replayed = Replayed::default();
     let mut made: Vec<Recorded> = Vec::with_capacity(facts.len());
+    let mut met = met(facts);
     for fact in facts.iter().filter(|fact| fact.cause.is_none()) {
+        if let Some(met) = met.remove(&fact.commit) {
+            fold.reopen(&met, &Before(&made))?;
+        }
         let commit = fold.again(fact, &Before(&made))?;
         made.extend(commit.facts);
         replayed.jobs.extend(commit.jobs);
@@ -116,7 +135,7 @@ pub fn refold<'a>(facts: impl IntoIterator<Item = &'a Recorded>) -> Views {
 /// The rows that a journal's table holds after a refold: the last state of each, open or closed.
 #[must_use]
 pub fn rows_of(facts: &[Recorded]) -> Vec<ChangedRow> {
-    let mut last = std::collections::BTreeMap::new();
+    let mut last = BTreeMap::new();
     let mut views = Views::default();
     for fact in facts {
         views.apply(fact);
