@@ -1,7 +1,7 @@
 //! Questions to telemetry: on connections of their own that can only read, in short transactions, with a deadline, a
 //! limit of rows and of bytes. What was not looked at is said.
 
-mod scan;
+pub(super) mod scan;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},

@@ -1,5 +1,6 @@
 mod damage;
 mod hand_over;
+mod kill;
 mod queries;
 mod world;
 
@@ -74,5 +75,29 @@ async fn a_repeated_batch_is_stored_once_and_answered_alike() {
         !telemetry.append(other).await.unwrap().repeated,
         "another source is another batch"
     );
+    world.close().await;
+}
+
+/// Fails the first COMMIT that it is asked about, after it has happened.
+struct DoubtOnce(std::sync::atomic::AtomicBool);
+
+impl crate::Faults for DoubtOnce {
+    fn fails(&self, point: crate::FaultPoint, _: events::CommitId) -> bool {
+        point == crate::FaultPoint::AfterCommit && self.0.swap(false, std::sync::atomic::Ordering::AcqRel)
+    }
+}
+
+#[tokio::test]
+async fn a_batch_whose_commit_was_in_doubt_is_stored_and_counted_once() {
+    let mut world = World::new();
+    world.options.database.faults = Some(Arc::new(DoubtOnce(true.into())));
+    let telemetry = world.open(None).await;
+    let records = vec![Record::Log(log("shop", NOW, "once"))];
+    let first = telemetry.append(batch(Some(1), records.clone())).await;
+    assert!(matches!(first, Err(TelemetryError::Failed(_))), "{first:?}");
+    let second = telemetry.append(batch(Some(1), records)).await.unwrap();
+    assert!(second.repeated);
+    assert_eq!((telemetry.stats().logs, telemetry.stats().failed), (1, 1));
+    assert_eq!(sums(&telemetry.uncarried()).0, 1);
     world.close().await;
 }

@@ -21,10 +21,10 @@ use crate::StoreError;
 const HEADS: i64 = 256;
 
 /// Looks at a row: `None` when it is malformed, `Some(None)` when it is not wanted.
-pub(super) type Pick<'a, T> = &'a (dyn for<'r, 'b> Fn(&Row<'r, 'b>) -> Option<Option<T>> + Send + Sync);
+pub(in crate::telemetry) type Pick<'a, T> = &'a (dyn for<'r, 'b> Fn(&Row<'r, 'b>) -> Option<Option<T>> + Send + Sync);
 
 /// What is looked for.
-pub(super) struct Want {
+pub(in crate::telemetry) struct Want {
     table: Table,
     window: Window,
     pub(super) service: Option<[u8; 4]>,
@@ -33,7 +33,7 @@ pub(super) struct Want {
 }
 
 impl Want {
-    pub(super) fn new(table: Table, window: Window) -> Self {
+    pub(in crate::telemetry) fn new(table: Table, window: Window) -> Self {
         Self {
             table,
             window,
@@ -61,7 +61,7 @@ impl Want {
 }
 
 /// What was found so far, oldest first.
-pub(super) struct Hits<T> {
+pub(in crate::telemetry) struct Hits<T> {
     rows: BTreeMap<Cursor, (Stored<T>, usize)>,
     pub(super) gaps: Vec<Gap>,
     pub(super) complete: bool,
@@ -110,19 +110,19 @@ impl<T: Footprint> Hits<T> {
 }
 
 /// One query on one connection.
-pub(super) struct Scan<'c> {
+pub(in crate::telemetry) struct Scan<'c> {
     connection: &'c mut SqliteConnection,
     deadline: Instant,
 }
 
 impl<'c> Scan<'c> {
-    pub(super) fn new(connection: &'c mut SqliteConnection, deadline: Instant) -> Self {
+    pub(in crate::telemetry) fn new(connection: &'c mut SqliteConnection, deadline: Instant) -> Self {
         Self { connection, deadline }
     }
 
     /// The newest records, by their own time. Blocks come by their last time, so that the search ends as soon as no
     /// block can hold anything newer than the oldest hit.
-    pub(super) async fn newest<T: Footprint>(
+    pub(in crate::telemetry) async fn newest<T: Footprint>(
         mut self,
         want: &Want,
         pick: Pick<'_, T>,
@@ -316,7 +316,7 @@ fn finish<T: Footprint>(mut hits: Hits<T>, want: &Want, stopped: Option<Timestam
 }
 
 /// Picks the log records of a filter.
-pub(super) fn log_matching(
+pub(in crate::telemetry) fn log_matching(
     filter: &Filter,
 ) -> impl Fn(&Row<'_, '_>) -> Option<Option<LogRecord>> + Send + Sync + use<> {
     let service = filter.service.as_ref().map(|service| service.as_str().to_owned());

@@ -27,7 +27,7 @@ async fn sql(world: &World, sql: &'static str) {
         checkpoint_at_open: false,
         ..Options::default()
     };
-    let mut connection = database::open(world.folder.path(), &options).await.unwrap();
+    let mut connection = database::open(world.folder(), &options).await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     database::close(connection).await;
 }
@@ -100,7 +100,7 @@ async fn every_flipped_bit_is_found() {
     let mut world = World::new();
     let telemetry = world.open(None).await;
     telemetry.append(batch(None, logs(40, "hello"))).await.unwrap();
-    let mut connection = database::open_for_reading(world.folder.path()).await.unwrap();
+    let mut connection = database::open_for_reading(world.folder()).await.unwrap();
     let row = sqlx::query("SELECT row, n, tmin, tmax, arrived, unpacked, sum FROM hot")
         .fetch_one(&mut connection)
         .await;

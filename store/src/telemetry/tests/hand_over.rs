@@ -244,7 +244,7 @@ impl History {
 
     async fn sql(&self, sql: &'static str) {
         let mut connection = database::open(
-            self.world.folder.path(),
+            self.world.folder(),
             &Options {
                 checkpoint_at_open: false,
                 ..self.world.options.database.clone()
@@ -279,13 +279,13 @@ impl History {
         self.acknowledged
             .retain(|number, _| ours.contains_key(&format!("r{number}")));
         for name in ["telemetry.db", "telemetry.db-wal", "telemetry.db-shm"] {
-            let _missing = std::fs::remove_file(self.world.folder.path().join(name));
+            let _missing = std::fs::remove_file(self.world.folder().join(name));
         }
         if self.without == Without::Generation {
             self.telemetry = self.world.open(self.journal.head()).await;
             self.append(2, Fate::Good).await;
             self.world.close().await;
-            let mut connection = database::open(self.world.folder.path(), &self.world.options.database)
+            let mut connection = database::open(self.world.folder(), &self.world.options.database)
                 .await
                 .unwrap();
             sqlx::query("UPDATE meta SET generation = ?")

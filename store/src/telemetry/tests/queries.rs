@@ -9,7 +9,11 @@ use proptest::{
 };
 
 use super::{
-    super::*,
+    super::{
+        block::Table,
+        reading::scan::{self, Scan, Want},
+        *,
+    },
     world::{NOW, SECOND, World, batch, log, service, span, span_id, trace_id},
 };
 
@@ -247,5 +251,38 @@ async fn releases_and_lateness_are_stamped_when_it_arrives() {
         live,
         "what is counted again equals what was counted"
     );
+    world.close().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_was_cut_short_goes_on_where_it_stopped() {
+    let mut world = World::new();
+    let (_, sent) = filled(&mut world).await;
+    let mut connection = database::open_for_reading(world.folder()).await.unwrap();
+    let filter = Filter::default();
+    let window = Window {
+        from: None,
+        until: None,
+        limit: 1000,
+        before: None,
+    };
+    let (mut all, mut before, mut cut, mut allowed) = (Vec::new(), None, 0, 0);
+    loop {
+        allowed += 300;
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_micros(allowed);
+        let want = Want::new(Table::Logs, Window { before, ..window });
+        let scan = Scan::new(&mut connection, deadline);
+        let found = scan.newest(&want, &scan::log_matching(&filter)).await.unwrap();
+        all.extend(found.rows.into_iter().map(|row| row.record));
+        cut += u32::from(!found.complete);
+        assert_eq!(found.complete, found.scanned_until.is_none());
+        before = found.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert!(cut > 1, "the deadline was never reached");
+    assert_eq!(numbers(&all), numbers(&sent));
+    database::close(connection).await;
     world.close().await;
 }

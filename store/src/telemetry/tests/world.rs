@@ -28,7 +28,9 @@ pub(super) const SECOND: i64 = 1_000_000_000;
 
 /// One data folder, and the telemetry in it once it is opened.
 pub(super) struct World {
-    pub(super) folder: TempDir,
+    path: PathBuf,
+    /// Removed when the test is over.
+    temporary: Option<TempDir>,
     pub(super) clock: Arc<ByHand>,
     pub(super) options: TelemetryOptions,
     pub(super) releases: watch::Sender<Releases>,
@@ -43,10 +45,19 @@ struct Running {
 
 impl World {
     pub(super) fn new() -> Self {
+        let temporary = TempDir::new().unwrap();
+        let mut world = Self::at(temporary.path());
+        world.temporary = Some(temporary);
+        world
+    }
+
+    /// In a folder that somebody else removes.
+    pub(super) fn at(path: &Path) -> Self {
         let mut options = TelemetryOptions::default();
         options.database.free_min_bytes = Some(0);
         Self {
-            folder: TempDir::new().unwrap(),
+            path: path.to_owned(),
+            temporary: None,
             clock: Arc::new(ByHand(AtomicI64::new(NOW))),
             options,
             releases: watch::Sender::new(Releases::default()),
@@ -54,10 +65,14 @@ impl World {
         }
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens without a task that writes.
     pub(super) async fn open_only(&self, counted: Option<TelemetryHead>) -> (Telemetry, TelemetryWriter) {
         let context = self.context(counted);
-        Telemetry::open(self.folder.path(), self.options.clone(), context)
+        Telemetry::open(self.folder(), self.options.clone(), context)
             .await
             .unwrap()
     }
@@ -94,7 +109,7 @@ impl World {
     /// A negative control: opens without counting the rows behind the last tick.
     pub(super) async fn open_uncounted(&mut self, counted: Option<TelemetryHead>) -> Telemetry {
         let context = self.context(counted);
-        let opened = Shared::open(self.folder.path(), self.options.clone(), context).await;
+        let opened = Shared::open(self.folder(), self.options.clone(), context).await;
         let (shared, connection) = opened.unwrap();
         let writer = TelemetryWriter::new(Arc::clone(&shared), connection);
         self.run(Telemetry { shared }, writer)
@@ -102,7 +117,7 @@ impl World {
 
     /// What [`World::open_uncounted`] left out.
     pub(super) async fn count_late(&self, telemetry: &Telemetry) {
-        let mut connection = database::open_for_reading(self.folder.path()).await.unwrap();
+        let mut connection = database::open_for_reading(self.folder()).await.unwrap();
         writer::catch_up(&telemetry.shared, &mut connection).await.unwrap();
         database::close(connection).await;
     }
