@@ -203,7 +203,7 @@ impl Repository {
         let listed = self.guard.list(Kind::Snapshot)?;
         let snapshots: Result<Vec<_>, _> = listed.into_iter().map(|listed| self.snapshot(&listed.name)).collect();
         let mut snapshots = snapshots?;
-        snapshots.sort_by(|a, b| (a.time, a.id).cmp(&(b.time, b.id)));
+        snapshots.sort_by_key(|snapshot| (snapshot.time, snapshot.id));
         Ok(snapshots)
     }
 

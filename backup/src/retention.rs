@@ -143,7 +143,7 @@ pub fn zone(name: &str) -> Result<TimeZone, Failure> {
 #[must_use]
 pub fn keep(copies: &[Copy], rule: &Rule, situation: &Situation) -> Vec<(Digest, Verdict)> {
     let mut copies: Vec<Copy> = copies.to_vec();
-    copies.sort_by(|a, b| (b.sequence, b.id).cmp(&(a.sequence, a.id)));
+    copies.sort_by_key(|copy| std::cmp::Reverse((copy.sequence, copy.id)));
     copies.dedup_by_key(|copy| copy.id);
     if let Some(reason) = held(&copies, situation) {
         return copies.iter().map(|copy| (copy.id, Verdict::Keep(reason))).collect();

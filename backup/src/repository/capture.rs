@@ -29,6 +29,9 @@ use crate::{
 /// Databases noted in a snapshot's description have at most this many bytes of JSON.
 const NOTE_LIMIT: usize = 1024 * 1024;
 
+/// The library with the ids of all blobs in memory.
+type Indexed = rustic_core::Repository<rustic_core::IndexedIdsStatus>;
+
 /// What a capture must fulfil, or no snapshot is written.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
@@ -145,15 +148,16 @@ impl Repository {
             );
             Failure::new(Reason::Invalid, text)
         })?;
-        self.guard.enter(Mode::Capturing);
-        let held = self.archive(request, &entries)?;
+        // A failure of the lock so far stays in force.
+        self.guard.shift(Mode::Capturing);
+        let (indexed, held) = self.archive(request, &entries)?;
         drop(entries);
         staging.clear()?;
         let tally = std::mem::take(&mut *tally.lock());
         self.judge(&tally, &request.rules)?;
         let new_packs = self.guard.written(Kind::Pack).len() as u64;
         let note = note(request, &tally.manifest, databases)?;
-        let (snapshot, time) = self.commit(held, &note)?;
+        let (snapshot, time) = self.commit(&indexed, held, &note)?;
         Ok(Captured {
             snapshot,
             time,
@@ -175,7 +179,7 @@ impl Repository {
             match source {
                 Source::Folder { paths, exclude } => {
                     for path in paths {
-                        parts.push(Part::Folder(Root::new(path, exclude)?));
+                        parts.push(Part::Folder(Box::new(Root::new(path, exclude)?)));
                     }
                 }
                 Source::Sqlite { path, mark } => {
@@ -195,32 +199,30 @@ impl Repository {
     }
 
     /// Lets the library read, cut and store. The snapshot it makes is held back by the guard.
-    fn archive(&self, request: &Request, entries: &Entries) -> Result<SnapshotFile, Failure> {
+    fn archive(&self, request: &Request, entries: &Entries) -> Result<(Indexed, SnapshotFile), Failure> {
         let open = engine::open(&self.guard, &self.key)?;
         let indexed = call(&self.guard, "reading the index", || open.to_indexed_ids())?;
         // Every file is read every night: a digest of a file that was not read would be hearsay.
         let options = BackupOptions::default()
             .no_scan(true)
             .parent_opts(ParentOptions::default().force(true));
-        let mut snapshot = SnapshotFile::default();
-        snapshot.time = self.run().clock.now().to_zoned(jiff::tz::TimeZone::UTC);
-        snapshot.program_version = format!("watchkeep {}", env!("CARGO_PKG_VERSION"));
-        snapshot.label.clone_from(&request.job);
-        snapshot.hostname.clone_from(&self.run().host);
         let tags = format!("watchkeep,job:{}", request.job.replace(',', "_"));
-        snapshot.tags = tags
-            .parse::<StringList>()
-            .map_err(|_| Failure::new(Reason::Invalid, "the job's name is no tag"))?;
-        call(&self.guard, "storing the source", || {
+        let snapshot = SnapshotFile {
+            time: self.run().clock.now().to_zoned(jiff::tz::TimeZone::UTC),
+            program_version: format!("watchkeep {}", env!("CARGO_PKG_VERSION")),
+            label: request.job.clone(),
+            hostname: self.run().host.clone(),
+            tags: tags
+                .parse::<StringList>()
+                .map_err(|_| Failure::new(Reason::Invalid, "the job's name is no tag"))?,
+            ..SnapshotFile::default()
+        };
+        let stored = call(&self.guard, "storing the source", || {
             indexed.archive(&options, entries, snapshot, &entries.paths())
-        })
-        .map_err(|failure| {
-            if self.run().cancel.is_cancelled() {
-                cancelled()
-            } else {
-                failure
-            }
-        })
+        });
+        // A cancelled reader looks like a broken one to the library.
+        self.run().cancel.check()?;
+        Ok((indexed, stored?))
     }
 
     /// The gate: the library returns success over missing files, dead sources and failed writes.
@@ -259,14 +261,20 @@ impl Repository {
     }
 
     /// Writes the snapshot, the only moment at which one appears.
-    fn commit(&self, mut held: SnapshotFile, note: &Note) -> Result<(Digest, jiff::Timestamp), Failure> {
+    fn commit(
+        &self,
+        indexed: &Indexed,
+        mut held: SnapshotFile,
+        note: &Note,
+    ) -> Result<(Digest, jiff::Timestamp), Failure> {
         let text =
             serde_json::to_string(note).map_err(|error| Failure::caused(Reason::Invalid, "writing the note", error))?;
         held.description = Some(text);
         let time = held.time.timestamp();
-        let open = engine::open(&self.guard, &self.key)?;
         self.guard.shift(Mode::Committing);
-        call(&self.guard, "writing the snapshot", || open.save_snapshots(vec![held]))?;
+        call(&self.guard, "writing the snapshot", || {
+            indexed.save_snapshots(vec![held])
+        })?;
         let written = self.guard.written(Kind::Snapshot);
         match written.as_slice() {
             [only] => Ok((only.name, time)),
@@ -278,10 +286,6 @@ impl Repository {
     }
 }
 
-fn cancelled() -> Failure {
-    Failure::new(Reason::Cancelled, "the run was cancelled")
-}
-
 fn note(request: &Request, manifest: &Manifest, databases: Vec<Database>) -> Result<Note, Failure> {
     let note = Note {
         watchkeep: 1,
@@ -291,7 +295,7 @@ fn note(request: &Request, manifest: &Manifest, databases: Vec<Database>) -> Res
         digest: manifest.digest(),
         databases,
     };
-    let length = serde_json::to_vec(&note).map(|json| json.len()).unwrap_or(usize::MAX);
+    let length = serde_json::to_vec(&note).map_or(usize::MAX, |json| json.len());
     if length > NOTE_LIMIT {
         let text = format!("the databases have too many tables to be noted ({length} of {NOTE_LIMIT} bytes)");
         return Err(Failure::new(Reason::Invalid, text));

@@ -121,7 +121,7 @@ impl Catalog {
             catalog.marked.extend(index.packs_to_delete.iter().map(|pack| pack.id));
             for pack in index.packs {
                 if seen.insert(pack.id) {
-                    catalog.add(pack)?;
+                    catalog.add(&pack)?;
                 }
             }
         }
@@ -133,7 +133,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    fn add(&mut self, pack: IndexPack) -> Result<(), Failure> {
+    fn add(&mut self, pack: &IndexPack) -> Result<(), Failure> {
         let too_many = || Failure::new(Reason::Corrupt, "the index names more than 2^32 packs or blobs");
         let number = u32::try_from(self.packs.len()).map_err(|_| too_many())?;
         let mut blobs: Vec<Blob> = pack.blobs.iter().map(|blob| placed(blob, number)).collect();

@@ -119,17 +119,17 @@ pub(crate) fn closed(guard: &Arc<Guard>) -> Result<Repository<()>, Failure> {
 /// The library, opened with the master key: no key derivation, so no 128 MiB.
 pub(crate) fn open(guard: &Arc<Guard>, key: &Key) -> Result<Repository<OpenStatus>, Failure> {
     let closed = closed(guard)?;
-    let credentials = Credentials::Masterkey(master_key(key)?);
+    let credentials = Credentials::Masterkey(master_key(key));
     call(guard, "opening the repository", || closed.open(&credentials))
 }
 
-fn master_key(key: &Key) -> Result<MasterKey, Failure> {
+fn master_key(key: &Key) -> MasterKey {
     let (encrypt, k, r) = key.parts();
     let mut master = MasterKey::new();
     master.encrypt = encrypt;
     master.mac.k = k;
     master.mac.r = r;
-    Ok(master)
+    master
 }
 
 /// The key of an opened repository.

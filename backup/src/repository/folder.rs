@@ -125,7 +125,7 @@ impl Storage for Folder {
             };
         }
         let mut found = Vec::new();
-        let depth = if kind == Kind::Pack { 1 } else { 0 };
+        let depth = u8::from(kind == Kind::Pack);
         list_into(&path, depth, &mut found).map_err(failed)?;
         Ok(found)
     }

@@ -32,6 +32,9 @@ pub struct Checked {
     pub blobs: u64,
 }
 
+/// Takes the blobs of a pack, one after the other.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&Blob, &[u8]) -> Result<(), Failure>;
+
 /// Reads packs of one repository.
 pub(crate) struct Packs<'a> {
     guard: &'a Arc<Guard>,
@@ -72,11 +75,7 @@ impl<'a> Packs<'a> {
     ///
     /// # Errors
     /// [`Reason::Corrupt`] for the first difference; what `visit` returned; what the store said.
-    pub(crate) fn open(
-        &mut self,
-        number: u32,
-        visit: &mut dyn FnMut(&Blob, &[u8]) -> Result<(), Failure>,
-    ) -> Result<Bytes, Failure> {
+    pub(crate) fn open(&mut self, number: u32, visit: Visit<'_>) -> Result<Bytes, Failure> {
         self.guard.run().cancel.check()?;
         let pack = self.pack(number)?;
         let object = Object::new(Kind::Pack, pack.id);

@@ -83,8 +83,9 @@ impl Plan {
         while let Some((path, tree)) = waiting.pop() {
             match read_tree(packs, &path, &tree) {
                 Ok(nodes) => {
-                    for node in nodes {
-                        plan.add(packs, &path, node, only, &mut waiting)
+                    let below = nodes.into_iter().map(|node| (path.join(node.name()), node));
+                    for (path, node) in below.filter(|(path, node)| is_wanted(path, node, only)) {
+                        plan.add(packs, path, node, &mut waiting)
                             .or_else(|failure| plan.tolerate(failure, tolerant))?;
                     }
                 }
@@ -106,15 +107,10 @@ impl Plan {
     fn add(
         &mut self,
         packs: &Packs<'_>,
-        folder: &Path,
+        path: PathBuf,
         node: Node,
-        only: Option<&Path>,
         waiting: &mut Vec<(PathBuf, Digest)>,
     ) -> Result<(), Failure> {
-        let path = folder.join(node.name());
-        if !only.is_none_or(|only| path.starts_with(only) || (node.is_dir() && only.starts_with(&path))) {
-            return Ok(());
-        }
         if node.is_dir() {
             let subtree = node
                 .subtree
@@ -169,6 +165,11 @@ impl Plan {
     }
 }
 
+/// What stands at or below `only`, and the folders that lead there.
+fn is_wanted(path: &Path, node: &Node, only: Option<&Path>) -> bool {
+    only.is_none_or(|only| path.starts_with(only) || (node.is_dir() && only.starts_with(path)))
+}
+
 /// Reads a tree and refuses names that would lead out of the folder or stand twice.
 fn read_tree(packs: &mut Packs<'_>, path: &Path, id: &Digest) -> Result<Vec<Node>, Failure> {
     let content = packs.tree(id)?;
@@ -183,10 +184,13 @@ fn read_tree(packs: &mut Packs<'_>, path: &Path, id: &Digest) -> Result<Vec<Node
     for node in &tree.nodes {
         let name = node.name().into_owned();
         if !is_plain(&name) {
-            return Err(damaged(path, &format!("holds an entry with the name {name:?}")));
+            return Err(damaged(
+                path,
+                &format!("holds an entry with the name {}", name.display()),
+            ));
         }
         if !names.insert(name) {
-            return Err(damaged(path, &format!("holds {:?} twice", node.name())));
+            return Err(damaged(path, &format!("holds {} twice", node.name().display())));
         }
     }
     Ok(tree.nodes)

@@ -95,6 +95,9 @@ impl Limits {
     }
 }
 
+/// Keys and sizes, and the mark of the next page.
+type Page = (Vec<(String, u64)>, Option<String>);
+
 /// An opened bucket.
 pub(crate) struct Bucket {
     client: Client,
@@ -207,7 +210,7 @@ impl Bucket {
                 .config_override(self.overrides(size));
             match request.send().await {
                 Ok(_) => Ok(Answer::Done),
-                Err(error) => classify(&doing, error, &[Answer::Exists, Answer::Unsupported]),
+                Err(error) => classify(&doing, &error, &[Answer::Exists, Answer::Unsupported]),
             }
         })
     }
@@ -239,7 +242,7 @@ impl Bucket {
                 .set_range(header);
             let answer = match request.customize().config_override(self.overrides(size)).send().await {
                 Ok(answer) => answer,
-                Err(error) => return Err(errors::failure(doing, error)),
+                Err(error) => return Err(errors::failure(doing, &error)),
             };
             let promised = answer.content_length();
             // The SDK does not repeat what broke after the headers.
@@ -280,7 +283,7 @@ impl Bucket {
                         .and_then(|size| u64::try_from(size).ok())
                         .unwrap_or(0),
                 )),
-                Err(error) => classify(&doing, error, &[Answer::Missing]).map(|_| None),
+                Err(error) => classify(&doing, &error, &[Answer::Missing]).map(|_| None),
             }
         })
     }
@@ -297,13 +300,13 @@ impl Bucket {
                 .await
             {
                 Ok(_) => Ok(()),
-                Err(error) => classify(&doing, error, &[Answer::Missing]).map(drop),
+                Err(error) => classify(&doing, &error, &[Answer::Missing]).map(drop),
             }
         })
     }
 
-    /// One page of a listing: (key, size) pairs and the mark of the next page.
-    fn page(&self, prefix: &str, next: Option<String>) -> Result<(Vec<(String, u64)>, Option<String>), Failure> {
+    /// One page of a listing.
+    fn page(&self, prefix: &str, next: Option<String>) -> Result<Page, Failure> {
         let doing = format!("listing {prefix} in {}", self.location());
         self.wait(&doing, 0, async {
             let request = self
@@ -313,7 +316,7 @@ impl Bucket {
                 .prefix(prefix);
             let page = match request.set_continuation_token(next).send().await {
                 Ok(page) => page,
-                Err(error) => return Err(errors::failure(&doing, error)),
+                Err(error) => return Err(errors::failure(&doing, &error)),
             };
             let objects = page.contents().iter().filter_map(|object| {
                 Some((

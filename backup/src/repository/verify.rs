@@ -56,10 +56,11 @@ impl Repository {
 
     fn verify_scope(&self, scope: &Scope<'_>) -> Result<Verified, Failure> {
         let mut damage = Damage::default();
-        let objects = self.verify_objects(&mut damage)?;
+        let mut objects = self.verify_objects(&mut damage)?;
         let Some(catalog) = damage.note(self.catalog())? else {
             return Err(damage.into_failure());
         };
+        objects += catalog.index_files;
         let snapshots = match scope {
             Scope::One(snapshot) => vec![(*snapshot).clone()],
             Scope::Everything => self.readable_snapshots(&mut damage)?,
@@ -76,10 +77,10 @@ impl Repository {
         }
     }
 
-    /// Compares the name of every small object with its bytes, and opens it.
+    /// Compares the name of every key and snapshot with its bytes, and opens it. (The index is compared as it is read.)
     fn verify_objects(&self, damage: &mut Damage) -> Result<u64, Failure> {
         let mut objects = 0;
-        for kind in [Kind::Key, Kind::Index, Kind::Snapshot] {
+        for kind in [Kind::Key, Kind::Snapshot] {
             for listed in self.guard.list(kind)? {
                 let object = Object::new(kind, listed.name);
                 let opened = self.guard.read_checked(&object).and_then(|content| match kind {

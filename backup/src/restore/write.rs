@@ -165,7 +165,7 @@ impl Files<'_> {
         for entry in &self.plan.entries {
             let path = self.target.root.join(&entry.path);
             match &entry.shape {
-                Shape::Folder => continue,
+                Shape::Folder => {}
                 Shape::File(bytes) => {
                     let first = entry.twin.map(|twin| *twins.entry(twin).or_insert(&entry.path));
                     if let Some(first) = first.filter(|first| *first != entry.path) {

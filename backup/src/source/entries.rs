@@ -34,7 +34,7 @@ pub(crate) type Listing = Box<dyn Iterator<Item = Listed> + Send>;
 /// One root of a capture.
 pub(crate) enum Part {
     Staged(Staged),
-    Folder(super::folder::Root),
+    Folder(Box<super::folder::Root>),
 }
 
 impl Part {

@@ -63,6 +63,14 @@ fn backup_verify_prove_restore_and_prune_over_s3() {
     let first = backup_and_prove(&repository, &place.request(), &place.path("scratch"));
     place.write("source/new", noise(8, 500_000));
     let second = backup_and_prove(&repository, &place.request(), &place.path("scratch"));
+    let before = repository.run().traffic.moved();
+    let verified = repository.verify(&second.snapshot).unwrap();
+    let after = repository.run().traffic.moved();
+    assert!(
+        after.requests - before.requests <= verified.packs.packs + 10,
+        "{verified:?}"
+    );
+    assert!(after.fetched_bytes - before.fetched_bytes >= verified.packs.bytes);
     assert!(
         second.moved.stored_bytes < first.moved.stored_bytes + 1_500_000,
         "{:?}",
@@ -207,4 +215,120 @@ fn a_store_that_dies_in_the_middle_leaves_no_snapshot() {
         refused(repository.backup(&place.request()), Reason::Unreachable);
     });
     assert!(files_below(&place.path("s3/backups/shop/snapshots")).is_empty());
+}
+
+/// Between us and the server: every fifth request is answered 503, every fifth body is cut, and every fifth reply to
+/// something that was done is lost.
+const BAD_LINE: &str = "
+import sys, itertools, http.client, http.server as h
+count = itertools.count()
+class P(h.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def answer(self):
+        sent = self.rfile.read(int(self.headers.get('content-length') or 0))
+        turn = next(count) % 5
+        if turn == 1:
+            self.send_response(503); self.send_header('content-length', '0'); self.end_headers()
+            return
+        there = http.client.HTTPConnection('127.0.0.1', int(sys.argv[2]))
+        there.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items(): there.putheader(name, value)
+        try: there.endheaders(sent)
+        except OSError: pass  # refused before it was read whole; the reply says why
+        reply = there.getresponse()
+        body = reply.read()
+        if turn == 3 and self.command != 'GET':
+            self.close_connection = True
+            return
+        self.send_response(reply.status)
+        for name, value in reply.getheaders():
+            if name.lower() not in ('transfer-encoding', 'connection', 'date', 'server', 'content-length'): self.send_header(name, value)
+        length = reply.getheader('content-length') if self.command == 'HEAD' else len(body)
+        if reply.status != 204: self.send_header('content-length', str(length or 0))
+        self.end_headers()
+        if turn == 3:
+            body = body[:len(body) // 2]
+            self.close_connection = True
+        self.wfile.write(body)
+        open(sys.argv[3], 'a').write('%d' % turn)
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = answer
+    def log_message(self, *a): pass
+h.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), P).serve_forever()
+";
+
+#[test]
+fn a_bad_line_costs_attempts_but_nothing_else() {
+    let place = Place::new();
+    place.fill();
+    let server = server(&place);
+    let script = place.write("line.py", BAD_LINE);
+    let seen = place.path("seen");
+    let line = Server::start(|port| {
+        let mut command = Command::new("python3");
+        command
+            .arg(&script)
+            .args([port.to_string(), server.port.to_string()])
+            .arg(&seen);
+        command
+    });
+    let location = Location::S3(S3 {
+        limits: Limits::default(),
+        ..settings(line.port)
+    });
+    let repository = Repository::init(&location, PASSWORD, None, run()).unwrap();
+    backup_and_prove(&repository, &place.request(), &place.path("scratch"));
+    let second = backup_and_prove(&repository, &place.request(), &place.path("scratch"));
+    assert_eq!(repository.snapshots().unwrap().len(), 2);
+    assert_eq!(repository.check_packs().unwrap().stray, 0);
+    assert!(fs::read_to_string(&seen).unwrap().contains('3'));
+    // Seen without the bad line in between, everything is there.
+    let direct = Repository::open(&Location::S3(settings(server.port)), PASSWORD, Access::Read, run()).unwrap();
+    direct.verify(&second.snapshot).unwrap();
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_refused() {
+    let place = Place::new();
+    let (key, certificate) = (place.path("key.pem"), place.path("certificate.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]);
+    output(
+        openssl
+            .args(["-subj", "/CN=localhost", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate),
+    );
+    let server = Server::start(|port| {
+        let mut command = Command::new("openssl");
+        command
+            .args(["s_server", "-quiet", "-www", "-port", &port.to_string(), "-key"])
+            .arg(&key);
+        command.arg("-cert").arg(&certificate);
+        command
+    });
+    let limits = Limits {
+        attempts: 1,
+        ..Limits::default()
+    };
+    let settings = S3 {
+        endpoint: format!("https://127.0.0.1:{}", server.port),
+        limits,
+        ..settings(server.port)
+    };
+    let text = refused(
+        Repository::init(&Location::S3(settings), PASSWORD, None, run()),
+        Reason::Unreachable,
+    );
+    assert!(text.contains("certificate") || text.contains("UnknownIssuer"), "{text}");
 }

@@ -47,6 +47,10 @@ fn odd_tree(place: &Place) {
         touch(root.join(name));
     }
     fs::set_permissions(&root, fs::Permissions::from_mode(0o750)).unwrap();
+    python(
+        place,
+        "import os\nos.setxattr('source/script', 'user.note', b'by \\xff hand')",
+    );
 }
 
 /// Sets the time of an entry, of a link itself.
@@ -85,6 +89,11 @@ fn every_kind_of_entry_survives() {
     touch(place.path("source/small"));
     let back = place.path("back").join(place.path("source").strip_prefix("/").unwrap());
     assert_same_tree(&place.path("source"), &back);
+    let script = format!(
+        "import os\nprint(os.getxattr('{}/script', 'user.note'))",
+        back.display()
+    );
+    assert_eq!(python(&place, &script).trim(), r"b'by \xff hand'");
     // The two names are one file again.
     let links = output(Command::new("stat").args(["-c", "%h"]).arg(back.join("big.bin")));
     assert_eq!(links.trim(), "2");
@@ -372,6 +381,12 @@ fn a_damaged_database_is_told_apart_from_a_missing_one() {
     );
     refused(repository.backup(&request("text.db")), Reason::SourceCorrupt);
     refused(repository.backup(&request("gone.db")), Reason::SourceMissing);
+    // A copy that cannot fit is not begun.
+    fs::File::create(place.path("huge.db"))
+        .unwrap()
+        .set_len(10_000_000_000_000)
+        .unwrap();
+    refused(repository.backup(&request("huge.db")), Reason::StagingFull);
     assert_eq!(repository.snapshots().unwrap().len(), 1);
     assert_eq!(fs::read_dir(place.path("staging")).unwrap().count(), 0);
 }

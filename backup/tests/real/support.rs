@@ -113,9 +113,9 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(files_below(&path))
+            found.extend(files_below(&path));
         } else {
-            found.push(path)
+            found.push(path);
         }
     }
     found.sort();

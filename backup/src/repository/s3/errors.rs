@@ -19,13 +19,17 @@ pub(crate) enum Answer {
 }
 
 /// Turns an error into an expected answer, or into a failure.
-pub(crate) fn classify<E>(doing: &str, error: SdkError<E, HttpResponse>, expected: &[Answer]) -> Result<Answer, Failure>
+pub(crate) fn classify<E>(
+    doing: &str,
+    error: &SdkError<E, HttpResponse>,
+    expected: &[Answer],
+) -> Result<Answer, Failure>
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
     let answer = match error.raw_response().map(|response| response.status().as_u16()) {
         Some(412 | 409) => Some(Answer::Exists),
-        Some(404) if !is_bucket(&error) => Some(Answer::Missing),
+        Some(404) if !is_bucket(error) => Some(Answer::Missing),
         Some(501) => Some(Answer::Unsupported),
         _ => None,
     };
@@ -36,16 +40,16 @@ where
 }
 
 /// The failure for an error of the SDK.
-pub(crate) fn failure<E>(doing: &str, error: SdkError<E, HttpResponse>) -> Failure
+pub(crate) fn failure<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    let reason = match &error {
+    let reason = match error {
         SdkError::TimeoutError(_) => Reason::Timeout,
         SdkError::DispatchFailure(failed) if failed.is_timeout() => Reason::Timeout,
         SdkError::DispatchFailure(_) => Reason::Unreachable,
         SdkError::ConstructionFailure(_) => Reason::Invalid,
-        _ => by_status(&error),
+        _ => by_status(error),
     };
     let status = error
         .raw_response()
@@ -54,7 +58,7 @@ where
     Failure::caused(
         reason,
         format!("{doing}{status}"),
-        Spoken(DisplayErrorContext(&error).to_string()),
+        Spoken(DisplayErrorContext(error).to_string()),
     )
 }
 
