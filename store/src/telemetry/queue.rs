@@ -79,6 +79,10 @@ struct Waiting {
     bytes: usize,
     by_source: BTreeMap<String, usize>,
     task: Option<Task>,
+    /// True while the writer works on one.
+    task_taken: bool,
+    /// When the last slice of a task ended.
+    slice_at: Option<Instant>,
     /// When the group that is being committed was taken.
     committing: Option<Instant>,
     full: bool,
@@ -98,6 +102,8 @@ pub(super) struct Queue {
 const GROUP_ROWS: usize = 1024;
 /// Most bytes of one group, unless a single batch has more.
 const GROUP_BYTES: usize = 1 << 20;
+/// Under load a task gets its turn this often.
+const SLICE_EVERY: Duration = Duration::from_millis(100);
 /// After this long without work the writer looks after itself.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -160,7 +166,7 @@ impl Queue {
         if waiting.closed {
             return Err(TelemetryError::Stopping);
         }
-        if waiting.task.is_some() {
+        if waiting.task.is_some() || waiting.task_taken {
             return Err(TelemetryError::Busy {
                 retry_after: RETRY_BUSY,
             });
@@ -193,11 +199,14 @@ impl Queue {
 
     fn look(&self) -> Look {
         let mut waiting = lock(&self.waiting);
+        if let Some(task) = waiting.task_due() {
+            return Look::Now(Next::Task(task));
+        }
         let Some(oldest) = waiting.requests.front() else {
-            return match waiting.task.take() {
-                Some(task) => Look::Now(Next::Task(task)),
-                None if waiting.closed => Look::Now(Next::End),
-                None => Look::Empty,
+            return if waiting.closed {
+                Look::Now(Next::End)
+            } else {
+                Look::Empty
             };
         };
         let due = oldest.at + self.linger;
@@ -247,10 +256,17 @@ impl Queue {
         }
     }
 
-    /// Puts a task back that has more to do.
-    pub(super) fn put_back(&self, task: Task) {
-        lock(&self.waiting).task = Some(task);
-        self.came.notify_one();
+    /// A writer begins; what an earlier one had in hand is gone with it.
+    pub(super) fn begin(&self) {
+        lock(&self.waiting).task_taken = false;
+    }
+
+    /// A slice of a task is done: with a task that has more to do, it goes on later.
+    pub(super) fn task_done(&self, more: Option<Task>) {
+        let mut waiting = lock(&self.waiting);
+        waiting.task_taken = false;
+        waiting.slice_at = Some(Instant::now());
+        waiting.task = more;
     }
 }
 
@@ -261,6 +277,24 @@ enum Look {
 }
 
 impl Waiting {
+    /// Takes the task when nothing else waits, or when it had to wait long enough; none once the queue is closed.
+    fn task_due(&mut self) -> Option<Task> {
+        let starved = self.slice_at.is_none_or(|at| at.elapsed() >= SLICE_EVERY);
+        if self.closed {
+            if let Some(task) = self.task.take() {
+                task.answer(Err(TelemetryError::Stopping));
+            }
+            return None;
+        }
+        let task = if self.requests.is_empty() || starved {
+            self.task.take()
+        } else {
+            None
+        };
+        self.task_taken = task.is_some();
+        task
+    }
+
     /// Takes requests in order until one more would be too many.
     fn take_group(&mut self) -> Vec<Request> {
         let mut group = Vec::new();

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 pub(super) use self::catch_up::catch_up;
 use self::group::{Sorted, answer, kept, prepare, sort_out};
 use super::{
-    Appended, Shared, TelemetryError,
+    Appended, Removed, Shared, TelemetryError,
     block::Packed,
     database::{self, Context, Kept},
     ledger::Committed,
@@ -57,6 +57,7 @@ impl TelemetryWriter {
         let shared = Arc::clone(&self.shared);
         let mut stop = std::pin::pin!(stop);
         let mut stopping = false;
+        shared.queue.begin();
         loop {
             let next = tokio::select! {
                 () = &mut stop, if !stopping => {
@@ -142,17 +143,14 @@ impl TelemetryWriter {
         };
         match slice {
             Ok(true) => {
-                let mut stats = shared.stats();
-                stats.logs = stats.logs.saturating_sub(task.removed.logs);
-                stats.spans = stats.spans.saturating_sub(task.removed.spans);
-                stats.probes = stats.probes.saturating_sub(task.removed.probes);
-                stats.bytes = task.removed.bytes_left;
-                drop(stats);
+                shared.queue.task_done(None);
+                shared.pruned(&task.removed);
                 task.answer(Ok(()));
             }
-            Ok(false) => shared.queue.put_back(task),
+            Ok(false) => shared.queue.task_done(Some(task)),
             Err(error) => {
                 self.doubt = true;
+                shared.queue.task_done(None);
                 task.answer(Err(error.into()));
             }
         }
@@ -233,6 +231,15 @@ impl Drop for TelemetryWriter {
 }
 
 impl Shared {
+    /// Takes what was pruned out of the figures.
+    fn pruned(&self, removed: &Removed) {
+        let mut stats = self.stats();
+        stats.logs = stats.logs.saturating_sub(removed.logs);
+        stats.spans = stats.spans.saturating_sub(removed.spans);
+        stats.probes = stats.probes.saturating_sub(removed.probes);
+        stats.bytes = removed.bytes_left;
+    }
+
     /// Counts a block that is committed.
     fn count<'r>(
         &self,

@@ -276,3 +276,40 @@ async fn retention_keeps_what_is_young_and_the_budget_what_is_newest() {
     );
     world.close().await;
 }
+
+#[tokio::test]
+async fn pruning_gets_its_turn_under_load_and_ends_with_the_writer() {
+    let mut world = World::new();
+    world.options.linger = SignedDuration::ZERO;
+    let telemetry = world.open(None).await;
+    telemetry.append(batch(None, logs(2, "old"))).await.unwrap();
+    let part = telemetry.copy().await;
+    telemetry.carried(&part).await;
+    let everything = Retention {
+        now: Timestamp(NOW + SECOND),
+        keep: SignedDuration::ZERO,
+        bytes_max: None,
+    };
+    let load = async {
+        // There is always one more that waits.
+        let mut waiting = tokio::task::JoinSet::new();
+        loop {
+            let one_more = telemetry.clone();
+            waiting.spawn(async move { one_more.append(batch(None, logs(2, "new"))).await });
+            if waiting.len() > 4 {
+                waiting.join_next().await.unwrap().unwrap().unwrap();
+            }
+        }
+    };
+    let removed = tokio::select! {
+        removed = telemetry.retain(everything) => removed.unwrap(),
+        () = load => return,
+        () = tokio::time::sleep(std::time::Duration::from_secs(10)) => panic!("pruning never came to its turn"),
+    };
+    assert_eq!(removed.logs, 2);
+    world.close().await;
+    assert!(matches!(
+        telemetry.retain(everything).await,
+        Err(TelemetryError::Stopping)
+    ));
+}

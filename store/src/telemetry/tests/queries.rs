@@ -14,7 +14,7 @@ use super::{
         reading::scan::{self, Scan, Want},
         *,
     },
-    world::{NOW, SECOND, World, batch, log, service, span, span_id, trace_id},
+    world::{NOW, SECOND, World, batch, log, service, span, span_id, sums, trace_id},
 };
 
 const SERVICES: [&str; 3] = ["shop", "cart", "shop@staging"];
@@ -284,5 +284,21 @@ async fn an_answer_that_was_cut_short_goes_on_where_it_stopped() {
     assert!(cut > 1, "the deadline was never reached");
     assert_eq!(numbers(&all), numbers(&sent));
     database::close(connection).await;
+    world.close().await;
+}
+
+#[tokio::test]
+async fn what_is_counted_long_after_it_arrived_enters_no_rate() {
+    let mut world = World::new();
+    let telemetry = world.open(None).await;
+    let requests = (0..5)
+        .map(|number| Record::Span(span("shop", 1, number, NOW - SECOND)))
+        .collect();
+    telemetry.append(batch(None, requests)).await.unwrap();
+    assert_eq!(sums(&telemetry.uncarried()), (5, 5, 0));
+    world.crash().await;
+    world.clock.0.fetch_add(86_400 * SECOND, Ordering::Relaxed);
+    let telemetry = world.open(None).await;
+    assert_eq!(sums(&telemetry.uncarried()), (5, 0, 5));
     world.close().await;
 }

@@ -12,6 +12,10 @@ use super::super::{
 };
 use crate::StoreError;
 
+/// What arrived longer ago than this before it is counted enters no rate: after a restored journal days of telemetry
+/// would otherwise look like one second of it.
+const STALE: SignedDuration = SignedDuration::from_mins(10);
+
 /// Blocks read at once.
 const BLOCKS: i64 = 64;
 
@@ -56,11 +60,13 @@ async fn recount(shared: &Shared, connection: &mut SqliteConnection, head: &Head
         tracing::error!(gap = %head.gap(), "telemetry is damaged and not counted");
         Vec::new()
     });
+    let now = shared.clocks.now().wall;
+    let stale = now.since(head.arrived) > STALE;
     let committed = Committed {
         row: head.row,
         rows: head.rows,
         digest: &head.digest,
-        arrived: head.arrived,
+        arrived: if stale { now } else { head.arrived },
     };
     lock(&shared.ledger).count(
         &committed,
