@@ -44,34 +44,51 @@ pub enum Command {
     #[command(after_help = "Examples:\n  watchkeep init\n  watchkeep init --to /etc/watchkeep/watchkeep.toml")]
     Init(InitArgs),
     /// Check the configuration, and what it reaches for
-    #[command(after_help = "Examples:\n  watchkeep check                        also tries mail servers, targets, repositories\n  watchkeep check --offline              reads the configuration only\n  watchkeep check --config new.toml")]
+    #[command(
+        after_help = "Examples:\n  watchkeep check                        also tries mail servers, targets, repositories\n  watchkeep check --offline              reads the configuration only\n  watchkeep check --config new.toml"
+    )]
     Check(CheckArgs),
     /// What is watched and how it is; exits 1 when something is wrong
     #[command(after_help = "Examples:\n  watchkeep status\n  watchkeep status --json | jq .incidents")]
     Status(Asking),
     /// Alerts that fire; exits 1 when one does
-    #[command(args_conflicts_with_subcommands = true, after_help = "Examples:\n  watchkeep alerts\n  watchkeep alerts --all                 also those that ended, and quiet rules\n  watchkeep alerts test --since 7d --rules new.toml")]
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:\n  watchkeep alerts\n  watchkeep alerts --all                 also those that ended, and quiet rules\n  watchkeep alerts test --since 7d --rules new.toml"
+    )]
     Alerts(AlertsArgs),
     /// Take an incident: reminders stop
-    #[command(after_help = "Examples:\n  watchkeep ack 5f3a9c1e\n  watchkeep ack shop-errors --by alice --note \"rolling back\"")]
+    #[command(
+        after_help = "Examples:\n  watchkeep ack 5f3a9c1e\n  watchkeep ack shop-errors --by alice --note \"rolling back\""
+    )]
     Ack(AckArgs),
     /// Silence a rule, a service or everything for a while, now or ahead of time
-    #[command(after_help = "Examples:\n  watchkeep silence shop-errors --for 2h\n  watchkeep silence --service shop --for 30m --from 2026-12-01T02:00:00Z --reason \"database upgrade\"\n  watchkeep silence --list\n  watchkeep silence --lift 8c1d22aa")]
+    #[command(
+        after_help = "Examples:\n  watchkeep silence shop-errors --for 2h\n  watchkeep silence --service shop --for 30m --from 2026-12-01T02:00:00Z --reason \"database upgrade\"\n  watchkeep silence --list\n  watchkeep silence --lift 8c1d22aa"
+    )]
     Silence(SilenceArgs),
     /// What happened: deployments, alerts, messages, backups and actions on one line of time
-    #[command(after_help = "Examples:\n  watchkeep timeline --since 1h\n  watchkeep timeline --service shop --kind deployment_recorded,alert_phase\n  watchkeep timeline --since 2026-11-21T03:00:00Z --until 2026-11-21T04:00:00Z")]
+    #[command(
+        after_help = "Examples:\n  watchkeep timeline --since 1h\n  watchkeep timeline --service shop --kind deployment_recorded,alert_phase\n  watchkeep timeline --since 2026-11-21T03:00:00Z --until 2026-11-21T04:00:00Z"
+    )]
     Timeline(TimelineArgs),
     /// Log records
-    #[command(after_help = "Examples:\n  watchkeep logs --service shop --severity error --since 1h\n  watchkeep logs --contains \"card declined\"\n  watchkeep logs --trace 4bf92f3577b34da6a3ce929d0e0e4736")]
+    #[command(
+        after_help = "Examples:\n  watchkeep logs --service shop --severity error --since 1h\n  watchkeep logs --contains \"card declined\"\n  watchkeep logs --trace 4bf92f3577b34da6a3ce929d0e0e4736"
+    )]
     Logs(LogsArgs),
     /// One request through all services, as a tree with its logs
-    #[command(after_help = "Examples:\n  watchkeep trace 4bf92f3577b34da6a3ce929d0e0e4736\n  watchkeep trace 4bf92f3577b34da6a3ce929d0e0e4736 --lines 2000")]
+    #[command(
+        after_help = "Examples:\n  watchkeep trace 4bf92f3577b34da6a3ce929d0e0e4736\n  watchkeep trace 4bf92f3577b34da6a3ce929d0e0e4736 --lines 2000"
+    )]
     Trace(TraceArgs),
     /// Latency and error rate of a service, by release
     #[command(after_help = "Examples:\n  watchkeep latency shop\n  watchkeep latency shop --since 6h")]
     Latency(LatencyArgs),
     /// Why: an incident, a run of an action, a copy or a message, on one screen
-    #[command(after_help = "Examples:\n  watchkeep why 5f3a9c1e                 an id, or its first characters\n  watchkeep why shop-errors              the open incident of a rule")]
+    #[command(
+        after_help = "Examples:\n  watchkeep why 5f3a9c1e                 an id, or its first characters\n  watchkeep why shop-errors              the open incident of a rule"
+    )]
     Why(WhyArgs),
     /// Record what went live
     #[command(subcommand)]
@@ -80,10 +97,14 @@ pub enum Command {
     #[command(subcommand)]
     Backup(BackupCommand),
     /// Restore a copy; needs nothing but the repository and its password
-    #[command(after_help = "Examples:\n  watchkeep restore --repository r2 --to /tmp/restored\n  watchkeep restore --repository /mnt/backups/shop --password-file key --snapshot 1f0c9a7e --to /tmp/restored --only var/lib/shop")]
+    #[command(
+        after_help = "Examples:\n  watchkeep restore --repository r2 --to /tmp/restored\n  watchkeep restore --repository /mnt/backups/shop --password-file key --snapshot 1f0c9a7e --to /tmp/restored --only var/lib/shop"
+    )]
     Restore(RestoreArgs),
     /// Actions: what they did, and how to stop and allow them
-    #[command(after_help = "Examples:\n  watchkeep actions\n  watchkeep actions stop                 no action begins any more\n  watchkeep actions allow                they may again\n  watchkeep actions allow shop-rollback  release one that is held")]
+    #[command(
+        after_help = "Examples:\n  watchkeep actions\n  watchkeep actions stop                 no action begins any more\n  watchkeep actions allow                they may again\n  watchkeep actions allow shop-rollback  release one that is held"
+    )]
     Actions(ActionsArgs),
     /// Messages
     #[command(subcommand)]
@@ -144,7 +165,9 @@ pub struct AlertsArgs {
 #[derive(Debug, Subcommand)]
 pub enum AlertsCommand {
     /// When would these rules have fired?
-    #[command(after_help = "Examples:\n  watchkeep alerts test --since 7d\n  watchkeep alerts test --since 7d --rules new.toml")]
+    #[command(
+        after_help = "Examples:\n  watchkeep alerts test --since 7d\n  watchkeep alerts test --since 7d --rules new.toml"
+    )]
     Test(AlertsTestArgs),
 }
 
@@ -318,7 +341,9 @@ pub struct WhyArgs {
 #[derive(Debug, Subcommand)]
 pub enum DeployCommand {
     /// Record that a release of a service went live
-    #[command(after_help = "Examples:\n  watchkeep deploy record shop 1.4.2\n  watchkeep deploy record shop 1.4.2 --migrations additive --by ci --note \"faster checkout\"\n  watchkeep deploy record shop 1.4.2 --environment staging --began 5m")]
+    #[command(
+        after_help = "Examples:\n  watchkeep deploy record shop 1.4.2\n  watchkeep deploy record shop 1.4.2 --migrations additive --by ci --note \"faster checkout\"\n  watchkeep deploy record shop 1.4.2 --environment staging --began 5m"
+    )]
     Record(DeployArgs),
 }
 
@@ -378,7 +403,9 @@ pub enum BackupCommand {
     #[command(after_help = "Examples:\n  watchkeep backup prove nightly")]
     Prove(BackupArgs),
     /// Read back the newest copy; a proof begins with it, so this asks for a proof
-    #[command(after_help = "Examples:\n  watchkeep backup verify                every backup\n  watchkeep backup verify nightly")]
+    #[command(
+        after_help = "Examples:\n  watchkeep backup verify                every backup\n  watchkeep backup verify nightly"
+    )]
     Verify(BackupVerifyArgs),
     /// Backups and their copies; exits 1 when one failed or was never proved
     #[command(after_help = "Examples:\n  watchkeep backup list")]
@@ -513,10 +540,16 @@ mod tests {
 
     fn leaves(command: &clap::Command, path: &str, into: &mut Vec<(String, clap::Command)>) {
         let path = format!("{path}{} ", command.get_name());
-        if command.get_subcommands().next().is_none() || command.get_name() == "alerts" || command.get_name() == "actions" {
+        if command.get_subcommands().next().is_none()
+            || command.get_name() == "alerts"
+            || command.get_name() == "actions"
+        {
             into.push((path.clone(), command.clone()));
         }
-        command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help").for_each(|sub| leaves(sub, &path, into));
+        command
+            .get_subcommands()
+            .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+            .for_each(|sub| leaves(sub, &path, into));
     }
 
     #[test]
@@ -548,7 +581,12 @@ mod tests {
     #[test]
     fn a_silence_must_be_meant() {
         let parse = |text: &str| Cli::try_parse_from(text.split(' '));
-        for wrong in ["watchkeep silence --for 2h", "watchkeep silence shop", "watchkeep silence shop --all --for 1h", "watchkeep silence --list --for 1h"] {
+        for wrong in [
+            "watchkeep silence --for 2h",
+            "watchkeep silence shop",
+            "watchkeep silence shop --all --for 1h",
+            "watchkeep silence --list --for 1h",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert!(parse("watchkeep silence shop --service x --for 1h").is_ok());
@@ -560,7 +598,10 @@ mod tests {
         leaves(&Cli::command(), "", &mut commands);
         for (path, mut command) in commands {
             let help = command.render_help().to_string();
-            let long = help.lines().filter(|line| line.starts_with("  watchkeep")).find(|line| line.chars().count() > 110);
+            let long = help
+                .lines()
+                .filter(|line| line.starts_with("  watchkeep"))
+                .find(|line| line.chars().count() > 110);
             assert_eq!(long, None, "{path}");
         }
     }

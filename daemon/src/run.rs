@@ -1,6 +1,6 @@
 //! The daemon: starts everything in order, waits for a signal, and stops everything in order.
 
-mod banner;
+pub(crate) mod banner;
 mod collect;
 mod record;
 mod serve;
@@ -84,14 +84,21 @@ pub async fn start(setup: Setup) -> miette::Result<Running> {
     let mut supervisor = Supervisor::new(failed);
     let context = context(&settings, &data, &setup.clocks)?;
 
+    observing::export(&settings, context.client().clone());
     let record = record::open(&setup, &folder, &mut supervisor).await?;
     let described = Arc::new(banner::describe(&setup.source, &settings));
-    let app = App::live(data.clone(), record.journal.clone(), record.telemetry.clone(), Arc::clone(&setup.clocks), described);
-    let app = app.of_version(VERSION);
+    let app = App {
+        folder: Arc::clone(&folder),
+        journal: record.journal.clone(),
+        telemetry: record.telemetry.clone(),
+        clocks: Arc::clone(&setup.clocks),
+        described,
+        version: VERSION,
+    };
     // Before probes look: what they are compared with is there.
     record::begin(&setup.source, &record, &mut supervisor, failures).await?;
     record::tick_on(&record, &mut supervisor);
-    let queues = keeping::queues(&settings, &record, &context, &data)?;
+    let queues = keeping::queues(&settings, &record, &context, &data).await?;
     workers::end_orphans(&record.journal, &queues.iter().map(|(queue, _)| queue.clone()).collect()).await;
     workers::start(&mut supervisor, &record.journal, queues);
     collect::start(&settings, &record, &context, &mut supervisor)?;
@@ -175,7 +182,6 @@ fn fail(report: &miette::Report) -> ExitCode {
 async fn watch(named: Option<&Path>) -> miette::Result<End> {
     let source = settings::source(named)?;
     let settings = settings::read(&source).map_err(|mistakes| miette::miette!("{}", mistakes.render(false)))?;
-    observing::export(&settings);
     // Before anything runs: a signal that comes during the start is not lost.
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;

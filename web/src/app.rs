@@ -109,6 +109,12 @@ impl Desk {
         })
     }
 
+    /// Wall clock now, as answers give it.
+    #[must_use]
+    pub fn asked_at(&self) -> Timestamp {
+        self.now()
+    }
+
     /// When the newest fact was recorded: nothing is known of what came after.
     ///
     /// # Errors

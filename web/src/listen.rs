@@ -10,7 +10,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
     task::JoinSet,
 };
@@ -34,24 +34,45 @@ pub struct Members {
     pub group: Option<u32>,
 }
 
+/// A listener, and who comes through it.
+trait Door: Send + Sync {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Caller)>> + Send;
+}
+
+struct SocketDoor(UnixListener, Members);
+
+impl Door for SocketDoor {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Caller)> {
+        let (stream, _) = self.0.accept().await?;
+        let caller = caller(&stream, &self.1);
+        Ok((stream, caller))
+    }
+}
+
+struct TcpDoor(TcpListener);
+
+impl Door for TcpDoor {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Caller)> {
+        let (stream, _) = self.0.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, Caller::TCP))
+    }
+}
+
 /// Serves the API on a socket that is bound already, until `stop`.
 pub async fn serve_socket(listener: UnixListener, router: Router, members: Members, stop: Arc<dyn Stop>) {
-    let accept = async || {
-        let (stream, _) = listener.accept().await?;
-        let caller = caller(&stream, &members);
-        Ok((stream, caller))
-    };
-    serve(accept, router, stop).await;
+    serve(SocketDoor(listener, members), router, stop).await;
 }
 
 /// Serves on TCP until `stop`.
 pub async fn serve_tcp(listener: TcpListener, router: Router, stop: Arc<dyn Stop>) {
-    let accept = async || {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok((stream, Caller::TCP))
-    };
-    serve(accept, router, stop).await;
+    serve(TcpDoor(listener), router, stop).await;
 }
 
 /// Binds the socket in its folder, readable for its owner and group only. A socket that nobody answers is replaced:
@@ -86,10 +107,7 @@ fn caller(stream: &UnixStream, members: &Members) -> Caller {
     }
 }
 
-async fn serve<S>(accept: impl AsyncFn() -> io::Result<(S, Caller)>, router: Router, stop: Arc<dyn Stop>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn serve<D: Door>(door: D, router: Router, stop: Arc<dyn Stop>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -97,7 +115,7 @@ where
             return;
         };
         while connections.try_join_next().is_some() {}
-        let accepted = tokio::select! { accepted = accept() => accepted, () = stop.stopped() => break };
+        let accepted = tokio::select! { accepted = door.accept() => accepted, () = stop.stopped() => break };
         match accepted {
             Ok((stream, caller)) => {
                 let (router, stop) = (router.clone(), Arc::clone(&stop));

@@ -21,7 +21,7 @@ notify = ["me"]
 "#;
 
 /// The configuration in words.
-pub(super) fn describe(source: &Source, settings: &Settings) -> Described {
+pub(crate) fn describe(source: &Source, settings: &Settings) -> Described {
     let rules = rules(settings, &surroundings(settings)).unwrap_or_default();
     let probe = |(name, probe): (&Name, &collectors::probe::ProbeSettings)| {
         Some(DescribedProbe {

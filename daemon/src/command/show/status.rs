@@ -1,6 +1,6 @@
 //! `status`: what is wrong first, since when and why; what is well in one line.
 
-use events::{Backup, Incident, Network, Phase, Probe, Status, Timestamp};
+use events::{Backup, Incident, Network, Phase, Probe, Status, Timestamp, Work};
 use web::answer::{StatusAnswer, WaitingJob};
 
 use super::{alerts, backups, sentence::watching::found};
@@ -11,7 +11,7 @@ use crate::command::{
 
 /// Most lines of one part.
 const LINES_MAX: usize = 20;
-/// A message that waits longer than this is worth a line.
+/// Widest name.
 const NAME_MAX: usize = 24;
 
 /// The page, and whether all is well.
@@ -26,7 +26,7 @@ pub(crate) fn page(answer: &StatusAnswer, look: Look) -> (String, bool) {
         .filter(|(name, _)| is_configured(answer, name))
         .filter_map(|(name, row)| backups::trouble(row, answer.asked_at).map(|why| (name, why)))
         .collect();
-    let stuck: Vec<&WaitingJob> = answer.jobs.iter().filter(|job| job.failure.is_some() || job.state == "left").collect();
+    let stuck: Vec<&WaitingJob> = answer.jobs.iter().filter(|job| job.failure.is_some()).collect();
     let offline = answer.now.network == Network::Offline;
     let held: Vec<_> = answer.actions.iter().filter_map(|(name, row)| row.held.as_ref().map(|why| (name, why))).collect();
     let well = answer.ready.ready
@@ -133,12 +133,19 @@ fn more(page: &mut Page, all: usize, what: &str, command: &str) {
 }
 
 fn jobs(page: &mut Page, stuck: &[&WaitingJob]) {
-    for job in stuck.iter().take(LINES_MAX) {
-        let why = job.failure.as_deref().unwrap_or("its last attempt ended with the daemon");
-        let attempts = counted(u64::from(job.attempts), "attempt", "attempts");
-        let kind = if job.work == "message" { "message to " } else { "" };
-        let name = job.queue.as_str().strip_prefix("notify/").unwrap_or(job.queue.as_str());
-        page.hanging(Tone::Doubt, "WAITS   ", &format!("{kind}{name}, {attempts}: {why} ({})", short(&job.id.to_string())));
+    for waiting in stuck.iter().take(LINES_MAX) {
+        let job = &waiting.job;
+        let attempts = counted(u64::from(waiting.attempts), "attempt", "attempts");
+        let what = match &job.work {
+            Work::Message { destination, .. } => format!("message to {destination}"),
+            Work::Backup { backup, .. } => format!("backup {backup}"),
+            Work::Act { action, .. } => format!("action {action}"),
+            Work::Unknown => job.queue.to_string(),
+        };
+        let next = if waiting.running { "under way".to_owned() } else { format!("next in {}", lasting(waiting.wait)) };
+        let why = waiting.failure.as_deref().unwrap_or_default();
+        let text = format!("{what} since {}, {attempts}, {next}: {why} ({})", lasting(waiting.age), short(&job.id.to_string()));
+        page.hanging(Tone::Doubt, "WAITS   ", &text);
     }
     more(page, stuck.len(), "jobs", "watchkeep status --json");
 }

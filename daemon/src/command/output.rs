@@ -1,0 +1,77 @@
+//! What a command prints: pages and JSON to standard output, everything else to standard error.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use super::{
+    failure::{BROKEN, Failure},
+    page::Look,
+    text::plain,
+};
+
+/// Columns that are used at most: longer lines are hard to read.
+const WIDTH_MAX: usize = 160;
+/// Columns that are used at least.
+const WIDTH_MIN: usize = 60;
+
+/// Standard output and error.
+pub(crate) struct Output {
+    look: Look,
+}
+
+impl Output {
+    /// Colour and the terminal's width only where there is a terminal.
+    pub(crate) fn new() -> Self {
+        let terminal = io::stdout().is_terminal();
+        let width = terminal_size::terminal_size().filter(|_| terminal).map_or(80, |(width, _)| usize::from(width.0));
+        Self { look: Look { width: width.clamp(WIDTH_MIN, WIDTH_MAX), colour: terminal && wants_colour() } }
+    }
+
+    /// How pages look here.
+    pub(crate) fn look(&self) -> Look {
+        self.look
+    }
+
+    /// Prints a page that is harmless already.
+    pub(crate) fn page(&self, page: &str) -> Result<(), Failure> {
+        Self::write(page.as_bytes())
+    }
+
+    /// Prints JSON as it came. It is not made harmless: whoever asks for it gets what was said, and JSON has no raw control
+    /// characters.
+    pub(crate) fn json(&self, body: &[u8]) -> Result<(), Failure> {
+        Self::write(body)?;
+        if body.last() == Some(&b'\n') { Ok(()) } else { Self::write(b"\n") }
+    }
+
+    fn write(bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::quiet(),
+            _ => Failure::new(BROKEN, format!("write the output: {error}")),
+        })
+    }
+
+    /// Tells something beside the answer.
+    pub(crate) fn note(&self, text: &str) {
+        // When even this cannot be written there is nobody to tell.
+        let _ = writeln!(io::stderr().lock(), "watchkeep: {}", plain(text));
+    }
+
+    /// Tells why a command failed.
+    pub(crate) fn failed(&self, failure: &Failure) -> ExitCode {
+        if !failure.what.is_empty() {
+            let _ = writeln!(io::stderr().lock(), "{}", failure.text());
+        }
+        ExitCode::from(failure.code)
+    }
+}
+
+/// Source: <https://no-color.org>.
+#[expect(clippy::disallowed_methods, reason = "whether colours are wanted stands in the environment by convention")]
+fn wants_colour() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}

@@ -1,0 +1,148 @@
+//! Commands that record what a person asks for.
+
+use serde_json::{Map, Value, json};
+use web::answer::SilenceAnswer;
+
+use super::{
+    Failure, Verdict, asking,
+    output::Output,
+    source::{Answer, Place, ask, block_on},
+    text::{plain, short},
+};
+use crate::{
+    cli::{AckArgs, Asking, DeployArgs, MigrationsArg, SilenceArgs, SwitchArgs},
+    client::{Question, escaped},
+};
+
+/// Records, and prints the answer as it is or one sentence.
+fn record(question: &Question, asking: Asking, place: &Place, output: &Output, sentence: impl FnOnce(&Answer) -> Result<String, Failure>) -> Result<Verdict, Failure> {
+    let answer = block_on(ask(place, question, output))?;
+    match asking.json {
+        true => output.json(&answer.body)?,
+        false => output.page(&format!("{}\n", plain(&sentence(&answer)?)))?,
+    }
+    Ok(Verdict::Well)
+}
+
+/// A body of what was said; what was not said is left out.
+fn body<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    let said: Map<String, Value> = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    Value::Object(said)
+}
+
+fn text(value: Option<&String>) -> Option<Value> {
+    value.map(|text| json!(text))
+}
+
+pub(super) fn ack(arguments: &AckArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
+    let by = arguments.by.clone().or_else(user);
+    let body = body([("incident", Some(json!(arguments.incident))), ("by", text(by.as_ref())), ("note", text(arguments.note.as_ref()))]);
+    record(&Question::post("/api/v1/ack", body), arguments.asking, place, output, |answer| {
+        let said: Value = answer.read()?;
+        let id = short(said.get("incident").and_then(Value::as_str).unwrap_or_default());
+        let by = by.as_deref().unwrap_or("you");
+        Ok(format!("incident {id} is taken by {by}: no more reminders; its end is still told"))
+    })
+}
+
+pub(super) fn silence(arguments: &SilenceArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
+    if arguments.list {
+        return asking::silences(arguments.asking, place, output);
+    }
+    if let Some(id) = &arguments.lift {
+        let question = Question::post(&format!("/api/v1/silences/{}/lift", escaped(id)), json!({}));
+        return record(&question, arguments.asking, place, output, |answer| {
+            let lifted: SilenceAnswer = answer.read()?;
+            Ok(format!("silence {} is lifted: what still fires is told now", short(&lifted.silence.to_string())))
+        });
+    }
+    let body = body([
+        ("rule", text(arguments.rule.as_ref())),
+        ("service", text(arguments.service.as_ref())),
+        ("all", arguments.all.then(|| json!(true))),
+        ("for", text(arguments.lasting.as_ref())),
+        ("from", text(arguments.from.as_ref())),
+        ("by", text(arguments.by.clone().or_else(user).as_ref())),
+        ("reason", text(arguments.reason.as_ref())),
+    ]);
+    record(&Question::post("/api/v1/silences", body), arguments.asking, place, output, |answer| {
+        let set: SilenceAnswer = answer.read()?;
+        let what = arguments.rule.as_deref().or(arguments.service.as_deref()).unwrap_or("everything");
+        let from = arguments.from.as_ref().map_or_else(String::new, |from| format!(" from {from}"));
+        let id = short(&set.silence.to_string());
+        Ok(format!("{what} is silenced{from} for {}; watchkeep silence --lift {id}", arguments.lasting.as_deref().unwrap_or_default()))
+    })
+}
+
+pub(super) fn deploy(arguments: &DeployArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
+    let migrations = arguments.migrations.map(|migrations| match migrations {
+        MigrationsArg::None => json!("none"),
+        MigrationsArg::Additive => json!("additive"),
+        MigrationsArg::Destructive => json!("destructive"),
+    });
+    let body = body([
+        ("service", Some(json!(arguments.service))),
+        ("version", Some(json!(arguments.version))),
+        ("environment", text(arguments.environment.as_ref())),
+        ("began", text(arguments.began.as_ref())),
+        ("migrations", migrations),
+        ("verified", arguments.verified.then(|| json!(true))),
+        ("by", text(arguments.by.clone().or_else(user).as_ref())),
+        ("note", text(arguments.note.as_ref())),
+    ]);
+    let question = Question { key: arguments.key.clone(), ..Question::post("/api/v1/deployments", body) };
+    record(&question, arguments.asking, place, output, |answer| {
+        let said: Value = answer.read()?;
+        let service = said.get("service").and_then(Value::as_str).unwrap_or(&arguments.service);
+        let fact = said.get("fact").and_then(Value::as_u64).map_or_else(String::new, |seq| format!(" (fact {seq})"));
+        Ok(format!("recorded: {service} {} is live{fact}", arguments.version))
+    })
+}
+
+pub(super) fn switch(arguments: &SwitchArgs, stop: bool, place: &Place, output: &Output) -> Result<Verdict, Failure> {
+    let word = if stop { "stop" } else { "allow" };
+    let question = Question::post(&format!("/api/v1/actions/{word}"), body([("action", text(arguments.action.as_ref()))]));
+    record(&question, arguments.asking, place, output, |_| {
+        Ok(match (&arguments.action, stop) {
+            (None, true) => "all acting is stopped: no action begins until `watchkeep actions allow`".to_owned(),
+            (None, false) => "acting is allowed again".to_owned(),
+            (Some(action), true) => format!("action {action} is held until `watchkeep actions allow {action}`"),
+            (Some(action), false) => format!("action {action} may act again"),
+        })
+    })
+}
+
+/// Who types: the user behind sudo, else the user of this process.
+#[expect(clippy::disallowed_methods, reason = "sudo says in the environment who is behind root")]
+pub(super) fn user() -> Option<String> {
+    let behind = std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty());
+    behind.or_else(|| user_of(rustix::process::getuid().as_raw(), &std::fs::read_to_string("/etc/passwd").ok()?))
+}
+
+/// Name of a user by number. Source: passwd(5).
+fn user_of(uid: u32, passwd: &str) -> Option<String> {
+    let of_line = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    };
+    passwd.lines().find_map(of_line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nbroken\nalice:x:1000:1000::/home/alice:/bin/sh\n";
+        assert_eq!(user_of(1000, passwd).as_deref(), Some("alice"));
+        assert_eq!(user_of(0, passwd).as_deref(), Some("root"));
+        assert_eq!(user_of(7, passwd), None);
+    }
+
+    #[test]
+    fn only_what_was_said_is_sent() {
+        assert_eq!(body([("a", Some(json!(1))), ("b", None)]), json!({ "a": 1 }));
+    }
+}
