@@ -7,6 +7,7 @@
 pub(crate) mod inside;
 
 use std::{
+    collections::BTreeSet,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -40,6 +41,20 @@ impl RunDirectories {
     #[must_use]
     pub fn new(runs: PathBuf) -> Self {
         Self { runs }
+    }
+
+    /// Removes the run directories of jobs that came to their end, when the process that should have was killed first.
+    pub(crate) fn sweep(&self, waiting: &BTreeSet<String>) {
+        let Ok(entries) = std::fs::read_dir(&self.runs) else { return };
+        for entry in entries.flatten() {
+            let is_wanted = entry.file_name().to_str().is_some_and(|name| waiting.contains(name));
+            if is_wanted || is_locked(&entry.path()).unwrap_or(true) {
+                continue;
+            }
+            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                tracing::warn!(directory = %entry.path().display(), %error, "remove the run directory of an ended job");
+            }
+        }
     }
 
     fn directory(&self, job: JobId) -> PathBuf {

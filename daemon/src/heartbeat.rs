@@ -59,7 +59,7 @@ pub(crate) async fn beat(name: String, settings: HeartbeatSettings, app: App, co
 
 async fn send(settings: &HeartbeatSettings, app: &App, context: &Context) -> Result<(), String> {
     let url = settings.url.read().map_err(|error| error.to_string())?;
-    let head = app.reader().head().await.map_err(|error| error.to_string())?;
+    let head = app.journal.head().await.map_err(|error| error.to_string())?;
     let body = json!({ "seq": head.seq, "commit": head.commit, "chain": head.link, "at": app.now() });
     let request = context.client().post(url.expose()).json(&body).send();
     let answer = tokio::time::timeout(TIMEOUT, request).await.map_err(|_| "no answer before the deadline".to_owned())?;

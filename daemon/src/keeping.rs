@@ -24,10 +24,15 @@ use crate::{children::RunDirectories, clock::MachineClocks, plan::journal_name, 
 const KILL_SWITCH: &str = "stop-acting";
 
 /// Every queue of a configuration and its worker.
-pub(crate) fn queues(settings: &Settings, record: &Record, context: &Context, data: &Path) -> miette::Result<Vec<(Name, Arc<dyn Worker>)>> {
+///
+/// # Errors
+/// When the folder of children cannot be made.
+pub(crate) async fn queues(settings: &Settings, record: &Record, context: &Context, data: &Path) -> miette::Result<Vec<(Name, Arc<dyn Worker>)>> {
     let runs = data.join("runs");
     std::fs::create_dir_all(&runs).into_diagnostic().wrap_err("make the folder of children")?;
-    let children: Arc<dyn Children> = Arc::new(RunDirectories::new(runs));
+    let children = RunDirectories::new(runs);
+    children.sweep(&record.journal.jobs().waiting().await.iter().map(|status| status.job.id.to_string()).collect());
+    let children: Arc<dyn Children> = Arc::new(children);
     let mut queues: Vec<(Name, Arc<dyn Worker>)> = Vec::new();
     let notifiers = settings.notify.iter().map(|(name, notify)| (journal_name(name), notify.via.as_dyn().build(context)));
     let messages = Arc::new(MessageWorker::new(notifiers.collect()));

@@ -25,7 +25,6 @@ use clap::Parser;
 
 pub use self::{
     heartbeat::HeartbeatSettings,
-    plan::factory,
     run::{Record, Running, Setup, start},
     settings::{ServiceSettings, Settings, StoreSettings, TracesSettings, WebSettings, schema},
 };

@@ -1,11 +1,16 @@
 //! The daemon's own logs and traces: text on standard error, and spans to any OTLP endpoint that the settings name. Not
 //! into its own store, unless that is the endpoint they name.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use hyper::{Request, Response};
 use opentelemetry::trace::TracerProvider;
+use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tokio::runtime::Handle;
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use crate::settings::Settings;
@@ -17,6 +22,8 @@ static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
 /// What is logged when `RUST_LOG` does not say.
 const FILTER: &str = "info,sqlx=warn,hyper=warn,reqwest=warn,opentelemetry=warn,aws=warn,rustic_core=warn";
+/// How long one export may take.
+const EXPORT_MAX: Duration = Duration::from_secs(10);
 
 /// Sends logs to standard error: for people on a terminal, as JSON elsewhere.
 pub(crate) fn subscribe() {
@@ -31,18 +38,36 @@ pub(crate) fn subscribe() {
     }
 }
 
+/// The exporter's client: reqwest on the daemon's runtime, as the exporter has a thread of its own.
+#[derive(Debug)]
+struct Client {
+    client: reqwest::Client,
+    runtime: Handle,
+}
+
+#[async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let request = reqwest::Request::try_from(request)?;
+        let client = self.client.clone();
+        let sent = self.runtime.spawn(async move {
+            let answer = tokio::time::timeout(EXPORT_MAX, client.execute(request)).await??;
+            let mut response = Response::builder().status(answer.status());
+            if let Some(headers) = response.headers_mut() {
+                headers.clone_from(answer.headers());
+            }
+            Ok::<_, HttpError>(response.body(answer.bytes().await?)?)
+        });
+        sent.await?
+    }
+}
+
 /// Begins to export spans, if the settings name an endpoint.
-pub(crate) fn export(settings: &Settings) {
+pub(crate) fn export(settings: &Settings, client: reqwest::Client) {
     let Some(traces) = &settings.traces else { return };
-    let client = match reqwest::Client::builder().build() {
-        Ok(client) => client,
-        Err(error) => {
-            tracing::warn!(%error, "prepare the export of the daemon's own traces");
-            return;
-        }
-    };
-    let exporter = SpanExporter::builder().with_http().with_http_client(client).with_endpoint(traces.endpoint.as_str()).build();
-    let exporter = match exporter {
+    let client = Client { client, runtime: Handle::current() };
+    let built = SpanExporter::builder().with_http().with_http_client(client).with_endpoint(traces.endpoint.as_str()).build();
+    let exporter = match built {
         Ok(exporter) => exporter,
         Err(error) => {
             tracing::warn!(%error, "prepare the export of the daemon's own traces");

@@ -10,6 +10,7 @@ use std::{
 use alerting::{AlertSettings, NotifySettings};
 use backup::{BackupSettings, RepositorySettings};
 use collectors::probe::{NetworkSettings, ProbeSettings};
+use miette::IntoDiagnostic;
 use config::{Bytes, Located, Mistakes, Name, Source, Span, WebUrl};
 use recovery::ActionSettings;
 use schemars::JsonSchema;
@@ -150,7 +151,7 @@ impl Settings {
 pub(crate) fn source(named: Option<&Path>) -> miette::Result<Source> {
     let found = named.map(Path::to_owned).or_else(|| PLACES.iter().map(PathBuf::from).find(|path| path.exists()));
     match found {
-        Some(path) => Source::read(&path).map_err(miette::Report::new),
+        Some(path) => Source::read(&path).into_diagnostic(),
         None => Ok(Source::new("embedded defaults", EMBEDDED)),
     }
 }

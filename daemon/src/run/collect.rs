@@ -89,9 +89,12 @@ async fn store_results(telemetry: Telemetry, mut waiting: mpsc::Receiver<ProbeRe
             received = waiting.recv_many(&mut batch, BATCH_MAX) => if received == 0 { stop.stopped().await; return },
             () = stop.stopped() => {}
         }
-        let more = async { while batch.len() < BATCH_MAX && waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {} };
-        if !stop.is_stopped() {
-            let _ = tokio::time::timeout(TOGETHER, more).await;
+        let together = tokio::time::Instant::now() + TOGETHER;
+        while !stop.is_stopped() && batch.len() < BATCH_MAX {
+            match tokio::time::timeout_at(together, waiting.recv_many(&mut batch, BATCH_MAX)).await {
+                Ok(1..) => {}
+                _ => break,
+            }
         }
         let records: Vec<Record> = batch.drain(..).map(Record::Probe).collect();
         if !records.is_empty() {

@@ -43,11 +43,15 @@ pub(super) async fn open(setup: &Setup, folder: &Arc<Folder>, supervisor: &mut S
     };
     let options = TelemetryOptions { database: setup.options.clone(), ..TelemetryOptions::default() };
     let opened = Telemetry::open(folder.path(), options, context).await;
-    let (telemetry, telemetry_writer) = opened.into_diagnostic().wrap_err("open telemetry")?;
+    let (telemetry, mut telemetry_writer) = opened.into_diagnostic().wrap_err("open telemetry")?;
     let token = supervisor.token(Stage::Write);
     let stop = token.clone();
     supervisor.essential(Stage::Write, "journal", async move { writer.run(&stop).await });
-    supervisor.essential(Stage::Write, "telemetry", async move { telemetry_writer.run(&token).await });
+    supervisor.essential(Stage::Write, "telemetry", async move {
+        if let Err(error) = telemetry_writer.run(token.stopped()).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "close telemetry");
+        }
+    });
     Ok(Record { journal, telemetry, clocks: Arc::clone(&setup.clocks) })
 }
 
