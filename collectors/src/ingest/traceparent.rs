@@ -66,7 +66,7 @@ mod tests {
         for text in [
             "",
             "00-",
-            &GOOD[..54],
+            GOOD.trim_end_matches('1'),
             &format!("a{GOOD}"),
             &format!("{GOOD}-x"),
             &GOOD.to_uppercase(),

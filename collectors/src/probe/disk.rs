@@ -132,7 +132,7 @@ impl ProbeKind for DiskCheck {
         if !self.path.is_absolute() {
             return Err(Mistake::at(
                 self.path.span(),
-                format!("{:?} is no absolute path", self.path.as_ref()),
+                format!("{} is no absolute path", self.path.display()),
             ));
         }
         Ok(Box::new(DiskProbe {

@@ -151,7 +151,7 @@ impl HttpCheck {
     fn request(&self) -> Result<Vec<u8>, Mistake> {
         let url = self.url.as_url();
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let mut head = Head::new(format!("{} {}{query} HTTP/1.1", self.method.text(), url.path()));
+        let mut head = Head::new(&format!("{} {}{query} HTTP/1.1", self.method.text(), url.path()));
         let host = url.port().map_or_else(
             || self.url.host().to_owned(),
             |port| format!("{}:{port}", self.url.host()),
@@ -229,7 +229,7 @@ fn read(secret: &Located<Secret>) -> Result<config::SecretValue, Mistake> {
 struct Head(String);
 
 impl Head {
-    fn new(line: String) -> Self {
+    fn new(line: &str) -> Self {
         Self(format!("{line}\r\n"))
     }
 

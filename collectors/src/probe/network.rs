@@ -24,8 +24,6 @@ use super::{Endpoint, runner::ProbeSink};
 
 /// How long an anchor may take.
 const ANCHOR_MAX: Duration = Duration::from_secs(2);
-/// Whoever asks within so long of a check gets its answer.
-const SHARED_FOR: Duration = Duration::from_secs(1);
 /// How often to look while we are cut off, so that coming back is noticed.
 const OFFLINE_EVERY: Duration = Duration::from_secs(3);
 /// How often to look while no anchor has answered since the start.
@@ -161,11 +159,12 @@ impl OwnNetwork {
         self.is_offline.load(Ordering::Acquire)
     }
 
-    /// Asks the anchors now, together with whoever else asks now. A change is told before this returns.
+    /// Asks the anchors. Who asks while a check runs shares the next one: an answer from before the question could be
+    /// from before the cut. A change is told before this returns.
     pub async fn check(&self) -> Network {
         let asked_at = Instant::now();
         let mut state = self.state.lock().await;
-        if state.checked.is_some_and(|began| began + SHARED_FOR >= asked_at) {
+        if state.checked.is_some_and(|began| began >= asked_at) {
             return state.network;
         }
         state.checked = Some(Instant::now());

@@ -137,22 +137,23 @@ impl Shared {
             sleep(SECOND_AFTER).await;
             Some(watch.look().await)
         };
-        let ourselves = async {
-            if watch.is_near {
-                Network::Online
-            } else {
-                self.network.check().await
-            }
-        };
-        let (second, network) = tokio::join!(again, ourselves);
+        // Before and after the second look: the cut may come, or go, in between.
+        let (second, before) = tokio::join!(again, self.ourselves(watch));
         let (look, first) = match second {
             Some(second) => (second, Some(first)),
             None => (first, None),
         };
-        if look.status == Status::Fail && network == Network::Offline {
-            (offline(&look), first)
+        let is_cut_off = look.status == Status::Fail
+            && (before == Network::Offline || (first.is_some() && self.ourselves(watch).await == Network::Offline));
+        (if is_cut_off { offline(&look) } else { look }, first)
+    }
+
+    /// What the anchors say, if there is a path that could be cut.
+    async fn ourselves(&self, watch: &Watch) -> Network {
+        if watch.is_near {
+            Network::Online
         } else {
-            (look, first)
+            self.network.check().await
         }
     }
 }

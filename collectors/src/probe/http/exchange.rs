@@ -73,7 +73,7 @@ impl Exchange<'_> {
         };
         let head = match reader
             .head(self.is_head, || {
-                watch.parts.first_byte_us = Some(micros(began.elapsed()))
+                watch.parts.first_byte_us = Some(micros(began.elapsed()));
             })
             .await
         {
@@ -260,7 +260,7 @@ fn framing(headers: &[httparse::Header<'_>]) -> Result<Framing, Look> {
             .filter(move |header| header.name.eq_ignore_ascii_case(name))
             .map(|header| header.value.trim_ascii())
     };
-    if let Some(last) = values("transfer-encoding").last() {
+    if let Some(last) = values("transfer-encoding").next_back() {
         let last = last.rsplit(|byte| *byte == b',').next().unwrap_or(last).trim_ascii();
         return Ok(if last.eq_ignore_ascii_case(b"chunked") {
             Framing::Chunked
