@@ -210,7 +210,7 @@ impl Fold {
                 self.record_failures_met(&mut turn)?;
             }
         }
-        self.finish(turn)
+        Ok(self.finish(turn))
     }
 
     /// Folds one observed fact of a journal again, with the stamp it had: for replays.
@@ -229,16 +229,16 @@ impl Fold {
             commit,
         };
         self.append(&mut turn, None, 0, fact.envelope.clone())?;
-        self.finish(turn)
+        Ok(self.finish(turn))
     }
 
-    fn finish(&mut self, mut turn: Turn<'_>) -> Result<Commit, AbsorbPanicked> {
+    fn finish(&mut self, mut turn: Turn<'_>) -> Commit {
         turn.commit.rows = self.views.take_changed();
         // Commits are numbered without gaps; one without facts is none.
         if !turn.commit.facts.is_empty() {
             self.commit = turn.commit.id;
         }
-        Ok(turn.commit)
+        turn.commit
     }
 
     /// Failures that were met while rebuilding, and not at their fact's own turn, are recorded as observed, right
@@ -334,17 +334,17 @@ impl Fold {
 
     /// Lets every reactor absorb a fact; a new configuration builds them anew instead.
     fn take_in(&mut self, turn: &Turn<'_>, fact: &Recorded) -> Result<Vec<Failed>, AbsorbPanicked> {
-        if let Fact::Configured(configured) = fact.fact() {
-            if let Some(text) = &configured.text {
-                let mut house = self.factory.build(text);
-                let from = fact.recorded_at.at.plus(-house.window());
-                let mut facts = turn.past.since(from);
-                facts.extend(turn.commit.facts.iter().cloned());
-                feed(&mut house, &self.failures, &facts)?;
-                self.text = Some(text.clone());
-                self.house = Some(house);
-                return Ok(self.untold(turn.first, fact.seq));
-            }
+        if let Fact::Configured(configured) = fact.fact()
+            && let Some(text) = &configured.text
+        {
+            let mut house = self.factory.build(text);
+            let from = fact.recorded_at.at.plus(-house.window());
+            let mut facts = turn.past.since(from);
+            facts.extend(turn.commit.facts.iter().cloned());
+            feed(&mut house, &self.failures, &facts)?;
+            self.text = Some(text.clone());
+            self.house = Some(house);
+            return Ok(self.untold(turn.first, fact.seq));
         }
         let failed = self.untold(fact.seq, fact.seq);
         let Some(house) = &mut self.house else {

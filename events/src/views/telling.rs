@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Row, Views};
 use crate::{
-    About, AlertPhase, Change, Ending, Fact, IncidentId, JobId, Name, Phase, Reading, Recorded, RuleTerms, ServiceId,
-    SilenceId, SilenceScope, Stamp, Timestamp, Watched,
+    About, AlertPhase, Change, Ending, Fact, IncidentId, JobId, Name, Notified, Phase, Reading, Recorded, RuleTerms,
+    ServiceId, SilenceId, SilenceScope, Stamp, Timestamp, Watched,
 };
 
 /// Where a rule stands that is not inactive.
@@ -215,31 +215,7 @@ impl Views {
                 self.silences.put(&set.silence.to_string(), row);
             }
             Fact::SilenceEnded(ended) => self.silences.close(&ended.silence.to_string()),
-            Fact::Notified(notified) => {
-                let row = Delivery {
-                    destination: notified.destination.clone(),
-                    about: notified.about.clone(),
-                    queued: stamp,
-                    state: DeliveryState::Queued,
-                    failure: None,
-                    answer: None,
-                };
-                self.deliveries.put(&notified.job.to_string(), row);
-                self.edit_told(&notified.about, |row| {
-                    row.messages_open = row.messages_open.saturating_add(1);
-                    row.last_told = stamp;
-                    match notified.about {
-                        About::Firing { .. } => {
-                            row.told = true;
-                            row.told_to.push(notified.destination.clone());
-                        }
-                        About::Reminder { reminder, .. } => {
-                            row.reminders = row.reminders.max(reminder.saturating_add(1))
-                        }
-                        _ => {}
-                    }
-                });
-            }
+            Fact::Notified(notified) => self.queue_message(notified, stamp),
             Fact::JobStarted(started) => {
                 self.deliveries
                     .edit(&started.job.to_string(), |row| row.state = DeliveryState::Started);
@@ -316,6 +292,32 @@ impl Views {
                 row.last_readings.clone_from(&phase.readings);
             });
         }
+    }
+
+    fn queue_message(&mut self, notified: &Notified, stamp: Stamp) {
+        let row = Delivery {
+            destination: notified.destination.clone(),
+            about: notified.about.clone(),
+            queued: stamp,
+            state: DeliveryState::Queued,
+            failure: None,
+            answer: None,
+        };
+        self.deliveries.put(&notified.job.to_string(), row);
+        self.edit_told(&notified.about, |row| {
+            row.messages_open = row.messages_open.saturating_add(1);
+            row.last_told = stamp;
+            match notified.about {
+                About::Firing { .. } => {
+                    row.told = true;
+                    row.told_to.push(notified.destination.clone());
+                }
+                About::Reminder { reminder, .. } => {
+                    row.reminders = row.reminders.max(reminder.saturating_add(1));
+                }
+                _ => {}
+            }
+        });
     }
 
     fn edit_told(&mut self, about: &About, change: impl FnOnce(&mut Incident)) {
