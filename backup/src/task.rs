@@ -7,7 +7,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Access, BackupSettings, Captured, Clock, Digest, Failure, Proof, PruneRule, Reason, Repository, RepositorySettings, Request, Rules, Run,
+    Access, BackupSettings, Captured, Clock, Digest, Failure, Proof, PruneRule, Reason, Repository, RepositorySettings,
+    Request, Rules, Run,
     retention::{self, Copy, Situation, Verdict},
 };
 
@@ -20,10 +21,8 @@ pub struct TaskRequest {
     pub task: BackupTask,
     /// The job and the attempt: stands in the snapshot, so that a repeated run finds what an earlier one left.
     pub run: String,
-    /// The backup's settings.
-    pub settings: BackupSettings,
-    /// The repository's settings.
-    pub repository: RepositorySettings,
+    /// The settings, as TOML: secrets are places there too.
+    pub settings: String,
     /// The daemon's own journal.
     pub journal: PathBuf,
     /// A folder of our own for staging and scratch.
@@ -38,6 +37,15 @@ pub struct TaskRequest {
     pub clock_jumped: bool,
     /// Time between two runs.
     pub interval: SignedDuration,
+}
+
+/// The settings that a task needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskSettings {
+    /// The backup's.
+    pub backup: BackupSettings,
+    /// Its repository's.
+    pub repository: RepositorySettings,
 }
 
 /// A copy as the journal knows it.
@@ -150,9 +158,11 @@ type Stopped = (BackupStage, Option<String>, Failure);
 
 fn steps(request: &TaskRequest, clock: Clock, report: Report<'_>) -> Result<(), Stopped> {
     let run = Run::new(request.host.clone(), clock);
-    let repository = open(request, run).map_err(|failure| (BackupStage::Open, None, failure))?;
+    let settings = settings_of(request).map_err(|failure| (BackupStage::Open, None, failure))?;
+    let repository = open(request, &settings, run).map_err(|failure| (BackupStage::Open, None, failure))?;
     let (snapshot, digest) = match request.task {
-        BackupTask::Run => capture(request, &repository, report).map_err(|failure| (BackupStage::Capture, None, failure))?,
+        BackupTask::Run => capture(request, &settings.backup, &repository, report)
+            .map_err(|failure| (BackupStage::Capture, None, failure))?,
         _ => newest(request).map_err(|failure| (BackupStage::Open, None, failure))?,
     };
     let id = snapshot.to_string();
@@ -162,40 +172,64 @@ fn steps(request: &TaskRequest, clock: Clock, report: Report<'_>) -> Result<(), 
     };
     let (verified, took_ms) = timed(|| repository.verify(&snapshot));
     let bytes = verified.map_err(at(BackupStage::Verify))?.packs.bytes;
-    report(&Step::Verified { snapshot: id.clone(), bytes, took_ms });
+    report(&Step::Verified {
+        snapshot: id.clone(),
+        bytes,
+        took_ms,
+    });
     if request.prove {
-        let (proof, took_ms) = timed(|| crate::prove(&repository, &snapshot, Some(&digest), &request.scratch.join("proof")));
+        let (proof, took_ms) =
+            timed(|| crate::prove(&repository, &snapshot, Some(&digest), &request.scratch.join("proof")));
         let proof = proof.map_err(at(BackupStage::Prove))?;
-        report(&Step::Proved { snapshot: id.clone(), bytes: proof.bytes, files: proof.files, checks: checks(&proof), took_ms });
+        report(&Step::Proved {
+            snapshot: id.clone(),
+            bytes: proof.bytes,
+            files: proof.files,
+            checks: checks(&proof),
+            took_ms,
+        });
     }
     if request.task == BackupTask::Run {
-        prune(request, &repository, &snapshot, report).map_err(|failure| (BackupStage::Prune, None, failure))?;
+        prune(request, &settings.backup, (&repository, &snapshot), report)
+            .map_err(|failure| (BackupStage::Prune, None, failure))?;
     }
     Ok(())
 }
 
+fn settings_of(request: &TaskRequest) -> Result<TaskSettings, Failure> {
+    let source = config::Source::new("the job's settings", request.settings.clone());
+    config::load(&source).map_err(|mistakes| Failure::caused(Reason::Invalid, "reading the job's settings", mistakes))
+}
+
 /// Opens the repository; the first backup makes it.
-fn open(request: &TaskRequest, run: Run) -> Result<Repository, Failure> {
-    let location = request.repository.location()?;
-    let password = request.repository.password()?;
+fn open(request: &TaskRequest, settings: &TaskSettings, run: Run) -> Result<Repository, Failure> {
+    let location = settings.repository.location()?;
+    let password = settings.repository.password()?;
     match Repository::open(&location, password.expose(), Access::Write, run.clone()) {
         // Where copies are known to be, an empty place is a loss and not a beginning.
-        Err(failure) if failure.reason() == Reason::NotFound && request.copies.is_empty() && request.task == BackupTask::Run => {
+        Err(failure)
+            if failure.reason() == Reason::NotFound && request.copies.is_empty() && request.task == BackupTask::Run =>
+        {
             Repository::init(&location, password.expose(), None, run)
         }
         opened => opened,
     }
 }
 
-fn capture(request: &TaskRequest, repository: &Repository, report: Report<'_>) -> Result<(Digest, Digest), Failure> {
+fn capture(
+    request: &TaskRequest,
+    settings: &BackupSettings,
+    repository: &Repository,
+    report: Report<'_>,
+) -> Result<(Digest, Digest), Failure> {
     let wanted = Request {
         job: request.backup.clone(),
         run: request.run.clone(),
-        sources: request.settings.sources(&request.journal),
+        sources: settings.sources(&request.journal),
         staging: request.scratch.join("staging"),
         rules: Rules {
-            allow_unreadable: request.settings.allow_unreadable(),
-            at_least_bytes: request.settings.at_least.map_or(0, config::Bytes::get),
+            allow_unreadable: settings.allow_unreadable(),
+            at_least_bytes: settings.at_least.map_or(0, config::Bytes::get),
         },
     };
     let (captured, took_ms) = timed(|| repository.backup(&wanted));
@@ -206,7 +240,12 @@ fn capture(request: &TaskRequest, repository: &Repository, report: Report<'_>) -
         added_bytes: captured.moved.stored_bytes,
         files: captured.note.files,
         digest: captured.note.digest.to_string(),
-        torn: captured.torn.iter().take(100).map(|path| path.display().to_string()).collect(),
+        torn: captured
+            .torn
+            .iter()
+            .take(100)
+            .map(|path| path.display().to_string())
+            .collect(),
         took_ms,
     });
     Ok((captured.snapshot, captured.note.digest))
@@ -220,42 +259,81 @@ fn newest(request: &TaskRequest) -> Result<(Digest, Digest), Failure> {
 }
 
 fn digest(text: &str) -> Result<Digest, Failure> {
-    text.parse().map_err(|error| Failure::caused(Reason::Invalid, format!("reading the id {text:?}"), error))
+    text.parse()
+        .map_err(|error| Failure::caused(Reason::Invalid, format!("reading the id {text:?}"), error))
 }
 
 fn checks(proof: &Proof) -> Vec<String> {
     let mut checks = vec![format!("{} files compared byte for byte by their SHA-256", proof.files)];
     if proof.databases > 0 {
-        let databases = format!("{} databases: integrity_check, foreign keys, row counts and schema as captured", proof.databases);
+        let databases = format!(
+            "{} databases: integrity_check, foreign keys, row counts and schema as captured",
+            proof.databases
+        );
         checks.push(databases);
     }
     checks
 }
 
 /// Removes what no slot wants; the copy just made counts as proved when it was.
-fn prune(request: &TaskRequest, repository: &Repository, made: &Digest, report: Report<'_>) -> Result<(), Failure> {
+fn prune(
+    request: &TaskRequest,
+    settings: &BackupSettings,
+    (repository, made): (&Repository, &Digest),
+    report: Report<'_>,
+) -> Result<(), Failure> {
     let now = repository.run().clock.now();
     let mut copies = Vec::new();
     for known in request.copies.iter().filter(|known| known.snapshot != made.to_string()) {
         let at = known.at.to_jiff();
-        copies.push(Copy { id: digest(&known.snapshot)?, sequence: known.sequence, at, proved: known.proved });
+        copies.push(Copy {
+            id: digest(&known.snapshot)?,
+            sequence: known.sequence,
+            at,
+            proved: known.proved,
+        });
     }
-    let sequence = request.copies.iter().map(|known| known.sequence).max().unwrap_or(0).saturating_add(1);
-    copies.push(Copy { id: *made, sequence, at: now, proved: request.prove });
-    let zone = retention::zone(request.settings.zone())?;
-    let situation = Situation { now, clock_jumped: request.clock_jumped, interval: request.interval, zone };
-    let verdicts = retention::keep(&copies, &request.settings.keep.rule(), &situation);
-    let dropped: Vec<Digest> = verdicts.iter().filter(|(_, verdict)| verdict.drops()).map(|(id, _)| *id).collect();
+    let sequence = request
+        .copies
+        .iter()
+        .map(|known| known.sequence)
+        .max()
+        .unwrap_or(0)
+        .saturating_add(1);
+    copies.push(Copy {
+        id: *made,
+        sequence,
+        at: now,
+        proved: request.prove,
+    });
+    let zone = retention::zone(settings.zone())?;
+    let situation = Situation {
+        now,
+        clock_jumped: request.clock_jumped,
+        interval: request.interval,
+        zone,
+    };
+    let verdicts = retention::keep(&copies, &settings.keep.rule(), &situation);
+    let dropped: Vec<Digest> = verdicts
+        .iter()
+        .filter(|(_, verdict)| verdict.drops())
+        .map(|(id, _)| *id)
+        .collect();
     let held_back = verdicts.iter().find_map(|(_, verdict)| match verdict {
         Verdict::Keep(retention::Reason::ClockJumped) => Some("the clock jumped within the last day"),
         Verdict::Keep(retention::Reason::FromTheFuture) => Some("a copy lies in the future: some clock is wrong"),
-        Verdict::Keep(retention::Reason::ProofOverdue | retention::Reason::NothingProved) => Some("the last proof is too old"),
+        Verdict::Keep(retention::Reason::ProofOverdue | retention::Reason::NothingProved) => {
+            Some("the last proof is too old")
+        }
         Verdict::Keep(retention::Reason::EnoughForNow) => Some("more would go than one run may remove"),
         _ => None,
     });
     repository.forget(&dropped)?;
     repository.prune(PruneRule::default())?;
     let snapshots = dropped.iter().map(ToString::to_string).collect();
-    report(&Step::Pruned { snapshots, held_back: held_back.map(ToOwned::to_owned) });
+    report(&Step::Pruned {
+        snapshots,
+        held_back: held_back.map(ToOwned::to_owned),
+    });
     Ok(())
 }

@@ -24,7 +24,7 @@ mod web_url;
 mod wording;
 
 pub use calendar::{Calendar, CalendarError, Cron, Zone};
-pub use load::{Source, SourceError, load, load_partial};
+pub use load::{Source, SourceError, load, load_partial, text_of};
 pub use located::Located;
 pub use mistake::{Mistake, Mistakes, explained, suggest};
 pub use name::{Name, NameError};

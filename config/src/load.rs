@@ -108,6 +108,14 @@ impl Source {
     }
 }
 
+/// Writes settings as TOML that [`load`] reads back: how they travel to another process. Secrets go as their places.
+///
+/// # Errors
+/// When they hold something that TOML cannot say.
+pub fn text_of<T: serde::Serialize>(settings: &T) -> Result<String, toml::ser::Error> {
+    toml::to_string(settings)
+}
+
 /// Reads a TOML text into a type, and finds every mistake: syntax, unknown keys (also where the type does not refuse
 /// them), wrong types, bad units, what is missing, what is there twice.
 ///

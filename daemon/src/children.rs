@@ -32,14 +32,14 @@ const GRACE: Duration = Duration::from_secs(5);
 const LINE_MAX: usize = 64 * 1024;
 
 /// Runs children as re-executed copies of this binary.
-pub struct RunDirectories {
+pub(crate) struct RunDirectories {
     runs: PathBuf,
 }
 
 impl RunDirectories {
     /// Children under a folder that exists.
     #[must_use]
-    pub fn new(runs: PathBuf) -> Self {
+    pub(crate) fn new(runs: PathBuf) -> Self {
         Self { runs }
     }
 
@@ -120,8 +120,11 @@ fn find(directory: &Path) -> Found {
     if directory.join("started").exists() { Found::Lost } else { Found::NeverBegun }
 }
 
-fn lost() -> ChildEnd {
-    ChildEnd { pid: 0, ended: ActEnd::Unknown, took_ms: 0, output: String::new() }
+/// Gone without a word; what it wrote to its log is all there is.
+fn lost(directory: &Path) -> ChildEnd {
+    let log = std::fs::read(directory.join("log")).unwrap_or_default();
+    let tail = log.get(log.len().saturating_sub(inside::OUTPUT_MAX)..).unwrap_or_default();
+    ChildEnd { pid: 0, ended: ActEnd::Unknown, took_ms: 0, output: inside::printable(tail) }
 }
 
 /// Reads what a child reports, line by line, from the first one on.
@@ -180,11 +183,11 @@ impl Children for RunDirectories {
             let passed = report.pass_on(lines).await;
             match found {
                 Found::Ended(end) if passed => return Some(end),
-                Found::Lost if passed => return Some(lost()),
+                Found::Lost if passed => return Some(lost(&directory)),
                 Found::NeverBegun => {
-                    let why = std::fs::read_to_string(directory.join("log")).unwrap_or_default();
-                    let ended = ActEnd::NotStarted { why: format!("the helper process did not begin: {}", why.trim()) };
-                    return Some(ChildEnd { ended, ..lost() });
+                    let end = lost(&directory);
+                    let ended = ActEnd::NotStarted { why: format!("the helper process did not begin: {}", end.output.trim()) };
+                    return Some(ChildEnd { ended, ..end });
                 }
                 _ => {}
             }

@@ -5,7 +5,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The machine's clocks.
 #[derive(Clone, Debug)]
-pub struct MachineClocks {
+pub(crate) struct MachineClocks {
     boot_id: BootId,
 }
 
@@ -13,7 +13,7 @@ impl MachineClocks {
     /// Reads which boot this is. Without the kernel's id every process counts as a boot of its own: waiting jobs are
     /// then due at once, and nothing counts as watched across a restart.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
         let boot_id = read.map_or_else(|_| uuid::Uuid::new_v4().to_string(), |text| text.trim().to_owned());
         Self { boot_id: BootId(boot_id) }

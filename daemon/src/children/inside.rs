@@ -15,7 +15,7 @@ use outbound::child::{ChildEnd, ChildTask};
 use serde::{Deserialize, Serialize};
 
 /// Most output kept of a command, its end.
-const OUTPUT_MAX: usize = 4096;
+pub(super) const OUTPUT_MAX: usize = 4096;
 
 /// What the daemon left for the child to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -127,7 +127,7 @@ fn take_chunk(chunks: &mpsc::Receiver<Vec<u8>>, wait: Duration, tail: &mut Vec<u
 }
 
 /// Text of output: no control characters but line ends.
-fn printable(bytes: &[u8]) -> String {
+pub(super) fn printable(bytes: &[u8]) -> String {
     let clean = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
     String::from_utf8_lossy(bytes).chars().map(clean).collect()
 }
