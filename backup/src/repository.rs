@@ -226,6 +226,16 @@ impl Repository {
         })
     }
 
+    /// The newest snapshot that a run left whose id begins with this: an attempt that was killed after its snapshot was
+    /// written and before it could say so.
+    ///
+    /// # Errors
+    /// As [`Repository::snapshots`].
+    pub fn find_run(&self, prefix: &str) -> Result<Option<Snapshot>, Failure> {
+        let is_of_run = |snapshot: &Snapshot| snapshot.note.as_ref().is_some_and(|note| note.run.starts_with(prefix));
+        Ok(self.snapshots()?.into_iter().rfind(is_of_run))
+    }
+
     /// The one snapshot whose id begins with these digits.
     ///
     /// # Errors

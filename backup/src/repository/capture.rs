@@ -302,3 +302,6 @@ fn note(request: &Request, manifest: &Manifest, databases: Vec<Database>) -> Res
     }
     Ok(note)
 }
+
+#[cfg(test)]
+mod tests;

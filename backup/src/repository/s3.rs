@@ -4,6 +4,7 @@
 //! the SDK's, because the SDK waits for ever for a body that stopped in the middle.
 
 mod errors;
+mod settings;
 
 use std::{future::Future, ops::Range, time::Duration};
 
@@ -11,16 +12,19 @@ use aws_sdk_s3::{
     Client, Config,
     config::{
         BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+        StalledStreamProtectionConfig, retry::RetryConfig,
     },
     primitives::ByteStream,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
 use tokio::runtime::Runtime;
-use zeroize::Zeroizing;
 
-use self::errors::{Answer, classify};
+pub use self::settings::{Limits, S3};
+use self::{
+    errors::{Answer, classify},
+    settings::{endpoint, prefix, timeouts},
+};
 use super::storage::{Kind, Listed, Object, Storage};
 use crate::{
     failure::{Failure, Reason},
@@ -28,72 +32,8 @@ use crate::{
     run::{Cancel, Run},
 };
 
-/// The slowest line on which a transfer still counts as alive.
-const SLOWEST_BYTES_PER_SECOND: u64 = 256 * 1024;
 /// How often a body that broke in the middle is fetched again.
 const BODY_ATTEMPTS: u32 = 4;
-
-/// How to reach a bucket.
-#[derive(Clone)]
-pub struct S3 {
-    /// The bucket; it must exist.
-    pub bucket: String,
-    /// Where in the bucket; empty for its root.
-    pub prefix: String,
-    /// The store's address, like `https://ACCOUNT.r2.cloudflarestorage.com`.
-    pub endpoint: String,
-    /// `auto` for R2.
-    pub region: String,
-    /// The id of the access key.
-    pub access_key: String,
-    /// The secret of the access key.
-    pub secret_key: Zeroizing<String>,
-    /// Patience.
-    pub limits: Limits,
-}
-
-impl std::fmt::Debug for S3 {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("S3")
-            .field("endpoint", &self.endpoint)
-            .field("bucket", &self.bucket)
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How patient we are with a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// For a connection.
-    pub connect: Duration,
-    /// For one attempt of one call; transfers get a second more for each 256 KiB.
-    pub attempt: Duration,
-    /// Attempts of one call.
-    pub attempts: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            attempt: Duration::from_secs(30),
-            attempts: 6,
-        }
-    }
-}
-
-impl Limits {
-    fn attempt_for(&self, bytes: u64) -> Duration {
-        self.attempt + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
-    }
-
-    /// Our own deadline around the whole call with its attempts and the pauses between them.
-    fn call_for(&self, bytes: u64) -> Duration {
-        self.attempt_for(bytes).saturating_mul(self.attempts.clamp(1, 3)) + Duration::from_secs(30)
-    }
-}
 
 /// Keys and sizes, and the mark of the next page.
 type Page = (Vec<(String, u64)>, Option<String>);
@@ -429,79 +369,5 @@ impl Storage for Bucket {
 
     fn remove(&self, object: &Object) -> Result<(), Failure> {
         self.delete(&self.key(object))
-    }
-}
-
-fn timeouts(limits: &Limits, bytes: u64) -> TimeoutConfig {
-    let attempt = limits.attempt_for(bytes);
-    TimeoutConfig::builder()
-        .connect_timeout(limits.connect)
-        .read_timeout(attempt)
-        .operation_attempt_timeout(attempt)
-        .build()
-}
-
-/// An address with a path needs a slash at its end: without one the SDK drops the path and speaks to somebody else.
-fn endpoint(text: &str) -> Result<String, Failure> {
-    let invalid = || {
-        Failure::new(
-            Reason::Invalid,
-            format!("expected an endpoint like https://host, got {text:?}"),
-        )
-    };
-    let (scheme, rest) = text.split_once("://").ok_or_else(invalid)?;
-    let host = rest.split('/').next().unwrap_or_default();
-    let plain = !rest.contains(['?', '#', '@', ' ']);
-    if !matches!(scheme, "http" | "https") || host.is_empty() || !plain {
-        return Err(invalid());
-    }
-    Ok(if text.ends_with('/') {
-        text.to_owned()
-    } else {
-        format!("{text}/")
-    })
-}
-
-/// A prefix ends with a slash and begins without one.
-fn prefix(text: &str) -> String {
-    let trimmed = text.trim_matches('/');
-    if trimmed.is_empty() {
-        String::new()
-    } else {
-        format!("{trimmed}/")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_gets_its_slash_and_a_wrong_one_is_refused() {
-        assert_eq!(endpoint("https://host").unwrap(), "https://host/");
-        assert_eq!(
-            endpoint("http://127.0.0.1:8787/cdn-cgi/local/r2/s3").unwrap(),
-            "http://127.0.0.1:8787/cdn-cgi/local/r2/s3/"
-        );
-        assert_eq!(endpoint("https://host/").unwrap(), "https://host/");
-        for wrong in [
-            "",
-            "host",
-            "ftp://host",
-            "https://",
-            "https:///x",
-            "https://key:secret@host",
-            "https://host/?x",
-        ] {
-            assert_eq!(endpoint(wrong).unwrap_err().reason(), Reason::Invalid, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_prefix_is_one_folder() {
-        assert_eq!(
-            ["", "/", "shop", "/shop/", "a/b"].map(prefix),
-            ["", "", "shop/", "shop/", "a/b/"]
-        );
     }
 }

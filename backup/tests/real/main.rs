@@ -7,6 +7,8 @@ mod interrupted;
 #[cfg(test)]
 mod maintain;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod restic;
 #[cfg(test)]
 mod s3;

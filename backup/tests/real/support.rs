@@ -169,14 +169,13 @@ pub(crate) fn assert_same_tree(one: &Path, two: &Path) {
 
 /// A process of its own that backs up `source` of this place, so that it can be stopped and killed.
 pub(crate) fn child_that_backs_up(place: &Place) -> Child {
+    child_of(place, "interrupted::child_that_backs_up_until_it_is_killed")
+}
+
+/// A process of its own that runs an ignored test in this place.
+pub(crate) fn child_of(place: &Place, test: &str) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child
-        .args([
-            "--exact",
-            "interrupted::child_that_backs_up_until_it_is_killed",
-            "--ignored",
-        ])
-        .current_dir(place.path(""));
+    child.args(["--exact", test, "--ignored"]).current_dir(place.path(""));
     child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
