@@ -50,7 +50,7 @@ pub struct TelemetryOptions {
     pub database: Options,
     /// Most bytes that wait to be committed. What a source may use of it is half; an eighth is kept for probe results.
     pub queue_bytes: usize,
-    /// Most bytes of one batch.
+    /// Most bytes of one batch, in memory; a batch of 8,192 spans, as the OpenTelemetry collector sends them, fits.
     pub batch_bytes_max: usize,
     /// Longest that the oldest waiting batch may have waited before new ones are refused.
     pub wait_max: SignedDuration,
@@ -63,7 +63,7 @@ impl Default for TelemetryOptions {
         Self {
             database: Options::default(),
             queue_bytes: 32 << 20,
-            batch_bytes_max: 12 << 20,
+            batch_bytes_max: 28 << 20,
             wait_max: SignedDuration::from_secs(1),
             linger: SignedDuration::from_millis(5),
         }

@@ -1,10 +1,11 @@
 //! How rows are packed: up to a thousand rows of one table in one block, compressed by zstd.
 //!
-//! Form of a block, all numbers LEB128 varints unless said otherwise: form (1 byte), table (1 byte), number of strings,
-//! their lengths, their bytes, number of rows, and each row with its length before it. A row is its time (zigzag, the
-//! distance to the row before), flags (1 byte), service, release (0 = none), and what its table adds. Services,
-//! releases, attribute names and values are numbers of strings; a value is stored once as long as it stays the same
-//! for its attribute, which is what resource attributes do.
+//! Form of a block, all numbers LEB128 varints unless said otherwise: form (1 byte), table (1 byte), strings of services
+//! and releases, length of what follows, strings of attributes, number of rows, and each row with its length before it.
+//! Strings are their number, their lengths, their bytes. A row is its time (zigzag, the distance to the row before),
+//! flags (1 byte), service, release (0 = none), and what its table adds; services, releases, names and values of
+//! attributes are numbers of strings. A value is stored once as long as it stays the same for its attribute, which is
+//! what resource attributes do.
 
 mod pack;
 #[cfg(test)]

@@ -151,8 +151,9 @@ impl Queue {
             };
         }
         let of_source = waiting.by_source.get(&request.batch.source).copied().unwrap_or(0);
-        let too_much =
-            waiting.bytes + request.bytes > self.bytes_max / 8 * 7 || of_source + request.bytes > self.bytes_max / 2;
+        // A source that has nothing waiting may send one batch as large as any.
+        let unfair = of_source > 0 && of_source + request.bytes > self.bytes_max / 2;
+        let too_much = unfair || waiting.bytes + request.bytes > self.bytes_max / 8 * 7;
         let oldest = waiting.requests.front().map(|request| request.at);
         let waits =
             |since: Instant| SignedDuration::try_from(since.elapsed()).is_ok_and(|waited| waited > self.wait_max);

@@ -60,6 +60,17 @@ impl Strings {
         number
     }
 
+    /// Number of strings, their lengths, their bytes.
+    fn put(&self, into: &mut Vec<u8>) {
+        varint(into, self.ends.len() as u64);
+        let mut start = 0;
+        for end in &self.ends {
+            varint(into, (end - start) as u64);
+            start = *end;
+        }
+        into.extend_from_slice(&self.text);
+    }
+
     fn value(&mut self, name: u32, text: &str) -> u32 {
         let before = self.values.get(name as usize).copied().flatten();
         if let Some(number) = before
@@ -82,6 +93,9 @@ impl Strings {
 /// Packs rows of one table.
 pub(in crate::telemetry) struct Builder {
     table: Table,
+    /// Services and releases: what every look at a row needs.
+    whose: Strings,
+    /// Names and values of attributes.
     strings: Strings,
     /// By place within a row: the attribute name that stood there before.
     names: Vec<Option<u32>>,
@@ -106,6 +120,7 @@ impl Builder {
     pub(in crate::telemetry) fn new(table: Table) -> Self {
         Self {
             table,
+            whose: Strings::default(),
             strings: Strings::default(),
             names: Vec::new(),
             service: None,
@@ -161,12 +176,12 @@ impl Builder {
 
     fn put_whose(&mut self, row: &mut Vec<u8>, service: &ServiceId, release: Option<&ReleaseId>) {
         let before = self.service;
-        let number = self.strings.again(&mut self.service, service.as_str());
+        let number = self.whose.again(&mut self.service, service.as_str());
         if before != Some(number) {
             self.services.push(mark(service.as_str().as_bytes()));
         }
         varint(row, u64::from(number));
-        let release = release.map(|release| self.strings.again(&mut self.release, release.as_str()));
+        let release = release.map(|release| self.whose.again(&mut self.release, release.as_str()));
         varint(row, release.map_or(0, |number| u64::from(number) + 1));
     }
 
@@ -219,17 +234,13 @@ impl Builder {
     /// # Errors
     /// When zstd has no memory.
     pub(in crate::telemetry) fn finish(self) -> std::io::Result<Packed> {
-        let mut bytes =
-            Vec::with_capacity(self.body.len() + self.strings.text.len() + 2 * self.strings.ends.len() + 16);
+        let mut strings = Vec::with_capacity(self.strings.text.len() + 2 * self.strings.ends.len() + 16);
+        self.strings.put(&mut strings);
+        let mut bytes = Vec::with_capacity(self.body.len() + strings.len() + 1024);
         bytes.push(FORM);
         bytes.push(u8::try_from(self.table.number()).unwrap_or_default());
-        varint(&mut bytes, self.strings.ends.len() as u64);
-        let mut start = 0;
-        for end in &self.strings.ends {
-            varint(&mut bytes, (end - start) as u64);
-            start = *end;
-        }
-        bytes.extend_from_slice(&self.strings.text);
+        self.whose.put(&mut bytes);
+        put_bytes(&mut bytes, &strings);
         varint(&mut bytes, self.rows);
         bytes.extend_from_slice(&self.body);
         let data = zstd::bulk::compress(&bytes, LEVEL)?;

@@ -1,5 +1,7 @@
 //! A block into records.
 
+use std::cell::OnceCell;
+
 use events::{
     Attributes, LogRecord, ProbeResult, Record, ReleaseId, ServiceId, SpanId, SpanRecord, Timestamp, TraceId,
     histogram::unvarint,
@@ -33,6 +35,24 @@ fn take_byte(from: &mut &[u8]) -> Option<u8> {
     take(from, 1)?.first().copied()
 }
 
+/// Number of strings, their lengths, their bytes.
+fn take_strings<'a>(from: &mut &'a [u8]) -> Option<Vec<&'a str>> {
+    let count = take_len(from)?;
+    let mut lens = Vec::with_capacity(count.min(from.len()));
+    for _ in 0..count {
+        lens.push(take_len(from)?);
+    }
+    let total = lens.iter().try_fold(0_usize, |sum, len| sum.checked_add(*len))?;
+    let mut text = std::str::from_utf8(take(from, total)?).ok()?;
+    let mut strings = Vec::with_capacity(lens.len());
+    for len in lens {
+        let (string, rest) = text.split_at_checked(len)?;
+        strings.push(string);
+        text = rest;
+    }
+    Some(strings)
+}
+
 /// Unpacks the bytes of a block.
 pub(in crate::telemetry) fn unpack(data: &[u8], unpacked: usize) -> Option<Vec<u8>> {
     if unpacked > UNPACKED_MAX {
@@ -44,7 +64,10 @@ pub(in crate::telemetry) fn unpack(data: &[u8], unpacked: usize) -> Option<Vec<u
 /// An unpacked block.
 pub(in crate::telemetry) struct Block<'a> {
     table: Table,
-    strings: Vec<&'a str>,
+    whose: Vec<&'a str>,
+    packed_strings: &'a [u8],
+    /// Read when the first attribute is asked for: most rows that are looked at are not wanted.
+    strings: OnceCell<Vec<&'a str>>,
     rows: usize,
     body: &'a [u8],
 }
@@ -57,23 +80,14 @@ impl<'a> Block<'a> {
             return None;
         }
         let table = Table::from_number(i64::from(take_byte(from)?))?;
-        let count = take_len(from)?;
-        let mut lens = Vec::with_capacity(count.min(from.len()));
-        for _ in 0..count {
-            lens.push(take_len(from)?);
-        }
-        let total = lens.iter().try_fold(0_usize, |sum, len| sum.checked_add(*len))?;
-        let mut text = std::str::from_utf8(take(from, total)?).ok()?;
-        let mut strings = Vec::with_capacity(lens.len());
-        for len in lens {
-            let (string, rest) = text.split_at_checked(len)?;
-            strings.push(string);
-            text = rest;
-        }
+        let whose = take_strings(from)?;
+        let packed_strings = take_bytes(from)?;
         let rows = take_len(from)?;
         Some(Self {
             table,
-            strings,
+            whose,
+            packed_strings,
+            strings: OnceCell::new(),
             rows,
             body: from,
         })
@@ -87,10 +101,10 @@ impl<'a> Block<'a> {
             let mut row = take_bytes(&mut body)?;
             time = time.wrapping_add(unzigzag(unvarint(&mut row)?));
             let flags = take_byte(&mut row)?;
-            let service = self.string(take_len(&mut row)?)?;
+            let service = *self.whose.get(take_len(&mut row)?)?;
             let release = match take_len(&mut row)? {
                 0 => None,
-                number => Some(self.string(number - 1)?),
+                number => Some(*self.whose.get(number - 1)?),
             };
             let row = Row {
                 block: self,
@@ -108,16 +122,17 @@ impl<'a> Block<'a> {
         Some(())
     }
 
-    fn string(&self, number: usize) -> Option<&'a str> {
-        self.strings.get(number).copied()
-    }
-
     fn attributes(&self, from: &mut &'a [u8]) -> Option<Attributes> {
         let count = take_len(from)?;
         let mut attributes = Attributes::new();
+        if count == 0 {
+            return Some(attributes);
+        }
+        let read = || take_strings(&mut { self.packed_strings }).unwrap_or_default();
+        let strings = self.strings.get_or_init(read);
         for _ in 0..count {
-            let name = self.string(take_len(from)?)?;
-            let value = self.string(take_len(from)?)?;
+            let name = *strings.get(take_len(from)?)?;
+            let value = *strings.get(take_len(from)?)?;
             attributes.insert(name.to_owned(), value.to_owned());
         }
         Some(attributes)
