@@ -191,6 +191,3 @@ fn refused(error: &lettre::transport::smtp::Error) -> Outcome {
     }
     later(why)
 }
-
-#[cfg(test)]
-mod tests;

@@ -233,4 +233,53 @@ fn failure(error: reqwest::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    /// Made by PyPI's `standardwebhooks`.
+    #[test]
+    fn signs_as_the_reference_implementation_does() {
+        let key = key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let signed = signature(
+            &key,
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            r#"{"test": 2432232314}"#,
+        );
+        assert_eq!(
+            signed.as_deref(),
+            Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
+        );
+    }
+
+    #[test]
+    fn refuses_keys_that_are_none() {
+        for text in [
+            "whsec_",
+            "whsec_c2hvcnQ=",
+            "not base64!",
+            "whsec_MfKQ9r8GKYqr TwjUPD8ILPZIo2LaLaSw",
+        ] {
+            let why = key(text).unwrap_err();
+            assert!(why.contains("openssl rand"), "{why}");
+        }
+    }
+
+    #[test]
+    fn reads_both_forms_of_retry_after() {
+        let now = Timestamp::from_jiff("2026-11-21T03:00:00Z".parse().unwrap());
+        let asked = |value: &str| patience(value, now);
+        assert_eq!(asked("120"), Some(SignedDuration::from_secs(120)));
+        assert_eq!(
+            asked("Sat, 21 Nov 2026 03:00:30 GMT"),
+            Some(SignedDuration::from_secs(30))
+        );
+        assert_eq!(asked("Sat, 21 Nov 2026 02:00:30 GMT"), Some(SignedDuration::ZERO));
+        assert_eq!(
+            asked("999999"),
+            Some(SignedDuration::from_hours(1)),
+            "no longer than an hour"
+        );
+        assert_eq!(asked("soon"), None);
+    }
+}

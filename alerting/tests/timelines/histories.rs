@@ -31,10 +31,14 @@ const SETTINGS: &str = r#"
 "#;
 
 fn step() -> impl Strategy<Value = String> {
-    let probe = (prop::sample::select(vec!["shop", "cart"]), 0_usize..4).prop_map(|(probe, answer)| {
-        let answer = ["pass", "fail connect_refused", "fail timeout", "unknown probe_broken"][answer];
-        format!("probe {probe} {answer}")
-    });
+    let probes = prop::sample::select(vec!["shop", "cart"]);
+    let answers = prop::sample::select(vec![
+        "pass",
+        "fail connect_refused",
+        "fail timeout",
+        "unknown probe_broken",
+    ]);
+    let probe = (probes, answers).prop_map(|(probe, answer)| format!("probe {probe} {answer}"));
     let requests = (1_u64..40, 0_u64..4, 0_u64..4)
         .prop_map(|(n, bad, slow)| format!("requests shop {n} {} {}", bad.min(n), slow.min(n)));
     let rare = prop::sample::select(vec![

@@ -4,6 +4,7 @@
 
 mod histories;
 mod play;
+mod scale;
 mod texts;
 
 use play::Play;

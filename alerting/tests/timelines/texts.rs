@@ -14,7 +14,7 @@ const SETTINGS: &str = r#"
 "#;
 
 fn text(play: &Play, index: usize) -> String {
-    let body = &play.delivered[index].body;
+    let body = &play.delivered.get(index).unwrap().body;
     match &body.incident {
         Some(incident) => body.text.replace(&incident.id.to_string(), "ID"),
         None => body.text.clone(),
