@@ -2,10 +2,10 @@
 //! that another one (PostgreSQL) runs the same suite; each promise has a negative control where one can be built.
 
 mod bench;
-//mod chain;
-//mod disk;
-//mod doubt;
-//mod jobs;
+mod chain;
+mod disk;
+mod doubt;
+mod jobs;
 mod record;
-//mod silence;
-//mod tick;
+mod silence;
+mod tick;

@@ -124,9 +124,9 @@ pub(super) fn live(seed: u64, flaw: Flaw) -> (Shell, Happened) {
         };
         happened.failed += u64::from(shell.fate == Fate::Failed);
         happened.doubtful += u64::from(shell.fate == Fate::Doubtful);
-        if shell.commit(inputs.clone()).is_none() && random.one_in(2) {
+        if shell.commit(&inputs).is_none() && random.one_in(2) {
             // The callers come back with the same inputs; some are there already.
-            shell.commit(inputs);
+            shell.commit(&inputs);
         }
     }
     (shell, happened)

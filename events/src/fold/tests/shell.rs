@@ -109,7 +109,7 @@ impl Shell {
         if let Some(text) = text {
             inputs.push(self.configured(text));
         }
-        while self.commit(inputs.clone()).is_none() {}
+        while self.commit(&inputs).is_none() {}
     }
 
     /// A configuration; without its text when that is in force already.
@@ -175,14 +175,14 @@ impl Shell {
     }
 
     /// Commits inputs. `None` when the caller is told that it failed: it may have happened all the same.
-    pub(super) fn commit(&mut self, inputs: Vec<Input>) -> Option<Vec<Answer>> {
+    pub(super) fn commit(&mut self, inputs: &[Input]) -> Option<Vec<Answer>> {
         let mut met = Failures::new();
         let commit = loop {
             if self.fold.is_none() {
                 self.open(met.clone());
             }
             let fold = self.fold.as_mut().unwrap();
-            match fold.commit(inputs.clone(), &self.clock, &Journal(&self.facts)) {
+            match fold.commit(inputs.to_vec(), &self.clock, &Journal(&self.facts)) {
                 Ok(commit) => break commit,
                 Err(AbsorbPanicked { reactor, seq }) => {
                     met.insert((reactor, seq, Stage::Absorb), false);

@@ -160,11 +160,11 @@ impl Reactor for Breaches {
 
     fn absorb(&mut self, fact: &Recorded) {
         self.chance.strike();
-        if let Fact::ProbeChanged(changed) = fact.fact() {
-            if changed.look.status == Status::Fail {
-                self.failures.push_back(fact.recorded_at.at);
-                self.total += 1;
-            }
+        if let Fact::ProbeChanged(changed) = fact.fact()
+            && changed.look.status == Status::Fail
+        {
+            self.failures.push_back(fact.recorded_at.at);
+            self.total += 1;
         }
         let begin = fact.recorded_at.at.plus(-self.window);
         while self.failures.front().is_some_and(|at| *at <= begin) {

@@ -1,0 +1,288 @@
+//! What must happen happens: in order, with its crash rules, to an end that is a fact.
+
+use std::sync::Arc;
+
+use events::{Attempt, Ending, Fact, Outcome, Recorded};
+use jiff::SignedDuration;
+use store::{Begun, Jobs, Options, Taken};
+
+use crate::bench::{Engine, HandClock, Running, Sqlite, StopSign, ask};
+
+async fn next(jobs: &Jobs, queue: &str) -> Taken {
+    let sign = StopSign::new();
+    let taken = tokio::time::timeout(std::time::Duration::from_secs(20), jobs.next(queue, &sign));
+    taken.await.expect("nothing was due").expect("not stopped")
+}
+
+/// True when nothing is due now.
+async fn nothing(jobs: &Jobs, queue: &str) -> bool {
+    let soon = std::time::Duration::from_millis(50);
+    tokio::time::timeout(soon, jobs.next(queue, &StopSign::new()))
+        .await
+        .is_err()
+}
+
+async fn begin(jobs: &Jobs, taken: &Taken) -> Attempt {
+    match jobs.begin(taken).await.unwrap() {
+        Begun::Attempt(attempt) => attempt,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn later(why: &str) -> Outcome {
+    Outcome::Later {
+        why: why.to_owned(),
+        not_before: None,
+    }
+}
+
+fn done() -> Outcome {
+    Outcome::Done {
+        answer: "250 ok".to_owned(),
+    }
+}
+
+async fn kinds(running: &Running) -> Vec<&'static str> {
+    let about_jobs = |fact: &Recorded| fact.envelope.stream.as_str().starts_with("job/");
+    let all = running.all().await;
+    all.iter()
+        .filter(|fact| about_jobs(fact))
+        .map(|fact| fact.fact().kind())
+        .collect()
+}
+
+async fn ending(running: &Running) -> Option<Ending> {
+    running.all().await.iter().rev().find_map(|fact| match fact.fact() {
+        Fact::JobEnded(ended) => Some(ended.ending),
+        _ => None,
+    })
+}
+
+async fn a_job_is_composed_once_tried_again_and_done<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    running.submit(ask("me")).await.unwrap();
+    let jobs = running.journal.jobs();
+    let mut bodies = Vec::new();
+    for why in ["refused", "refused", "timeout"] {
+        let taken = next(&jobs, "notify/me").await;
+        let attempt = begin(&jobs, &taken).await;
+        bodies.push(attempt.composed.clone().unwrap());
+        jobs.end(&attempt, later(why)).await.unwrap();
+        drop(taken);
+        assert!(nothing(&jobs, "notify/me").await, "it waits");
+        clock.advance(SignedDuration::from_hours(1));
+        running.tick().await;
+    }
+    let taken = next(&jobs, "notify/").await;
+    let attempt = begin(&jobs, &taken).await;
+    bodies.push(attempt.composed.clone().unwrap());
+    assert_eq!(attempt.number, 4);
+    jobs.end(&attempt, done()).await.unwrap();
+    drop(taken);
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "the bytes never change");
+    // The first failure, and the changed reason.
+    assert_eq!(
+        kinds(&running).await,
+        ["job_started", "job_failed", "job_failed", "job_done"]
+    );
+    assert!(jobs.waiting().await.is_empty());
+    assert!(jobs.queues().is_empty());
+    running.end().await;
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    assert!(
+        running.journal.jobs().waiting().await.is_empty(),
+        "it is not sent twice"
+    );
+}
+
+async fn a_queue_keeps_its_order_and_delays_no_other<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    for destination in ["dead", "dead", "alive"] {
+        running.submit(ask(destination)).await.unwrap();
+    }
+    let jobs = running.journal.jobs();
+    let first = next(&jobs, "notify/dead").await;
+    assert!(nothing(&jobs, "notify/dead").await, "one at a time");
+    let attempt = begin(&jobs, &first).await;
+    jobs.end(&attempt, later("refused")).await.unwrap();
+    let id = first.job.id;
+    drop(first);
+    assert!(nothing(&jobs, "notify/dead").await, "the second waits behind the first");
+    let alive = next(&jobs, "notify/").await;
+    assert_eq!(alive.job.queue.as_str(), "notify/alive");
+    drop(alive);
+    clock.advance(SignedDuration::from_mins(1));
+    running.tick().await;
+    assert_eq!(next(&jobs, "notify/dead").await.job.id, id);
+}
+
+async fn what_a_dead_process_left_is_known<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    for destination in ["me", "observe"] {
+        running.submit(ask(destination)).await.unwrap();
+    }
+    let jobs = running.journal.jobs();
+    let resent = begin(&jobs, &next(&jobs, "notify/me").await).await;
+    let acted = next(&jobs, "notify/observe").await;
+    assert!(!acted.left_begun, "none was started: it is simply run");
+    begin(&jobs, &acted).await;
+    // An Attempt whose worker is gone without an outcome: a process that dies has no time to say more.
+    std::mem::forget(acted);
+    drop(jobs);
+    running.crash().await;
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    let jobs = running.journal.jobs();
+    let again = next(&jobs, "notify/me").await;
+    assert!(again.left_begun);
+    let attempt = begin(&jobs, &again).await;
+    assert_eq!(
+        (attempt.number, &attempt.composed),
+        (2, &resent.composed),
+        "the same bytes"
+    );
+    // A late outcome of the older attempt is ignored.
+    jobs.end(&resent, Outcome::Failed { why: "late".to_owned() })
+        .await
+        .unwrap();
+    assert_eq!(ending(&running).await, None);
+    jobs.end(&attempt, done()).await.unwrap();
+    let observed = next(&jobs, "notify/observe").await;
+    assert!(observed.left_begun, "it is looked at, not repeated");
+    jobs.end(&observed.last_attempt(), done()).await.unwrap();
+    drop(observed);
+    assert!(jobs.waiting().await.is_empty());
+}
+
+async fn three_attempts_that_died_with_their_process_park_a_job<E: Engine>(destination: &str) {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    running.submit(ask(destination)).await.unwrap();
+    running.crash().await;
+    let queue = format!("notify/{destination}");
+    for _ in 0..3 {
+        let running = Running::start(&engine, &clock, Options::default()).await;
+        let jobs = running.journal.jobs();
+        let taken = next(&jobs, &queue).await;
+        begin(&jobs, &taken).await;
+        std::mem::forget(taken);
+        running.crash().await;
+    }
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    let jobs = running.journal.jobs();
+    if destination.contains("observe") {
+        // It is still looked at; only a fourth attempt is refused.
+        let taken = next(&jobs, &queue).await;
+        assert!(taken.left_begun);
+        assert_eq!(jobs.begin(&taken).await, Ok(Begun::Parked));
+    } else {
+        assert!(nothing(&jobs, &queue).await);
+    }
+    assert_eq!(ending(&running).await, Some(Ending::Parked));
+}
+
+async fn a_worker_that_panics_leaves_its_attempt_to_the_crash_rules<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    running.submit(ask("observe")).await.unwrap();
+    let jobs = running.journal.jobs();
+    let taken = next(&jobs, "notify/observe").await;
+    drop(taken);
+    let taken = next(&jobs, "notify/observe").await;
+    assert!(!taken.left_begun, "taken, but never begun");
+    begin(&jobs, &taken).await;
+    drop(taken);
+    assert!(next(&jobs, "notify/observe").await.left_begun);
+}
+
+async fn a_job_expires_but_never_before_one_attempt_since_the_start<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    running.submit(ask("hour")).await.unwrap();
+    running.crash().await;
+    clock.advance(SignedDuration::from_hours(200));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    let jobs = running.journal.jobs();
+    let taken = next(&jobs, "notify/hour").await;
+    let attempt = begin(&jobs, &taken).await;
+    jobs.end(&attempt, later("refused")).await.unwrap();
+    assert_eq!(ending(&running).await, Some(Ending::Expired));
+    assert!(jobs.waiting().await.is_empty());
+    // One that waits is ended when its time runs out, not at the next attempt after it.
+    drop(taken);
+    running.submit(ask("hour")).await.unwrap();
+    for _ in 0..20 {
+        let taken = next(&jobs, "notify/hour").await;
+        match jobs.begin(&taken).await.unwrap() {
+            Begun::Attempt(attempt) => jobs.end(&attempt, later("refused")).await.unwrap(),
+            Begun::Expired => return,
+            other => panic!("{other:?}"),
+        }
+        drop(taken);
+        clock.advance(SignedDuration::from_mins(10));
+        running.tick().await;
+    }
+    panic!("it never expired");
+}
+
+async fn a_reboot_ends_every_wait<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    running.submit(ask("me")).await.unwrap();
+    let jobs = running.journal.jobs();
+    let taken = next(&jobs, "notify/me").await;
+    let attempt = begin(&jobs, &taken).await;
+    let asked = Outcome::Later {
+        why: "busy".to_owned(),
+        not_before: Some(SignedDuration::from_mins(50)),
+    };
+    jobs.end(&attempt, asked).await.unwrap();
+    drop(taken);
+    clock.advance(SignedDuration::from_mins(49));
+    running.tick().await;
+    assert!(nothing(&jobs, "notify/me").await, "50 minutes were asked for");
+    running.crash().await;
+    clock.reboot("another");
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    next(&running.journal.jobs(), "notify/me").await;
+}
+
+#[tokio::test]
+async fn composed_once() {
+    a_job_is_composed_once_tried_again_and_done::<Sqlite>().await;
+}
+
+#[tokio::test]
+async fn order() {
+    a_queue_keeps_its_order_and_delays_no_other::<Sqlite>().await;
+}
+
+#[tokio::test]
+async fn left() {
+    what_a_dead_process_left_is_known::<Sqlite>().await;
+}
+
+#[tokio::test]
+async fn parked() {
+    for destination in ["me", "restart", "observe"] {
+        three_attempts_that_died_with_their_process_park_a_job::<Sqlite>(destination).await;
+    }
+}
+
+#[tokio::test]
+async fn worker_panics() {
+    a_worker_that_panics_leaves_its_attempt_to_the_crash_rules::<Sqlite>().await;
+}
+
+#[tokio::test]
+async fn expiry() {
+    a_job_expires_but_never_before_one_attempt_since_the_start::<Sqlite>().await;
+}
+
+#[tokio::test]
+async fn reboot() {
+    a_reboot_ends_every_wait::<Sqlite>().await;
+}
