@@ -1,5 +1,7 @@
 //! The one place that reads the machine's clocks.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use events::{BootId, Boottime, Clock, Clocks, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -12,7 +14,6 @@ pub(crate) struct MachineClocks {
 impl MachineClocks {
     /// Reads which boot this is. Without the kernel's id every process counts as a boot of its own: waiting jobs are
     /// then due at once, and nothing counts as watched across a restart.
-    #[must_use]
     pub(crate) fn new() -> Self {
         let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
         let boot_id = read.map_or_else(|_| uuid::Uuid::new_v4().to_string(), |text| text.trim().to_owned());
@@ -20,23 +21,21 @@ impl MachineClocks {
     }
 }
 
-impl Default for MachineClocks {
-    fn default() -> Self {
-        Self::new()
-    }
+/// Through the C library, as everybody else on the machine reads it.
+#[expect(clippy::disallowed_methods, reason = "the one door to the wall clock")]
+fn wall() -> Timestamp {
+    let now = SystemTime::now();
+    let after = now.duration_since(UNIX_EPOCH).map(|after| i64::try_from(after.as_nanos()).unwrap_or(i64::MAX));
+    Timestamp(after.unwrap_or_else(|before| i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos)))
 }
 
-fn nanos(clock: ClockId) -> i64 {
-    let read = clock_gettime(clock);
-    read.tv_sec.saturating_mul(1_000_000_000).saturating_add(read.tv_nsec)
+fn boot() -> Boottime {
+    let read = clock_gettime(ClockId::Boottime);
+    Boottime(read.tv_sec.saturating_mul(1_000_000_000).saturating_add(read.tv_nsec))
 }
 
 impl Clocks for MachineClocks {
     fn now(&self) -> Clock {
-        Clock {
-            wall: Timestamp(nanos(ClockId::Realtime)),
-            boot: Boottime(nanos(ClockId::Boottime)),
-            boot_id: self.boot_id.clone(),
-        }
+        Clock { wall: wall(), boot: boot(), boot_id: self.boot_id.clone() }
     }
 }

@@ -1,1 +1,14 @@
 //! The stories: the daemon against real servers, from what happens to what a person learns of it.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod outage;
+#[cfg(test)]
+mod bad_release;
+#[cfg(test)]
+mod night;
+#[cfg(test)]
+mod trace;

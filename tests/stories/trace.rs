@@ -1,0 +1,65 @@
+//! Two services with the stock OpenTelemetry SDKs of Python and Node call each other and export to the default address,
+//! unconfigured; one trace is one tree. A proxy cuts the reply of every fifth export: every span is there once.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use harness::daemon::Setup;
+use harness::proxy::{Fault, Proxy};
+use harness::{Daemon, ports, services::Service, wait};
+use serde_json::Value;
+
+/// SDKs export every few seconds.
+const EXPORTED: Duration = Duration::from_secs(60);
+const REQUESTS: usize = 40;
+
+fn spans_of(daemon: &Daemon, trace: &str) -> Vec<Value> {
+    let answer = daemon.api("GET", &format!("/api/v1/traces/{trace}"), b"").unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    answer.json()["spans"].as_array().cloned().unwrap_or_default()
+}
+
+/// Requests of a service as the ticks counted them.
+fn counted(daemon: &Daemon, service: &str) -> u64 {
+    let answer = daemon.api("GET", &format!("/api/v1/latency/{service}?since=10m"), b"").unwrap();
+    let series = answer.json()["series"].as_array().cloned().unwrap_or_default();
+    series.iter().filter(|series| series["source"] == "span").map(|series| series["requests"].as_u64().unwrap_or(0)).sum()
+}
+
+/// The default port of OTLP over HTTP is the point of the story, so it runs alone.
+#[test]
+fn stock_sdks_find_it_and_a_trace_is_one_tree_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = ports::free();
+    let proxy = Proxy::start_on(4318, ports::local(own));
+    proxy.set_plan(|connection| if connection % 5 == 4 { Fault::CutReply(0) } else { Fault::None });
+    let configuration = format!("[web]\nlisten = \"127.0.0.1:{own}\"\n[service.front]\n[service.back]\n");
+    let daemon = Setup::new(&folder.path().join("watchkeep"), &configuration).start();
+    let back = Service::node(&folder.path().join("back"), "back", None, &[]);
+    let front = Service::python(&folder.path().join("front"), "front", Some(&back.url()), &[]);
+
+    let traces: Vec<String> = (0..REQUESTS).map(|_| front.work("").text().trim().to_owned()).collect();
+    let distinct: BTreeSet<&String> = traces.iter().collect();
+    assert_eq!(distinct.len(), REQUESTS, "each request is a trace of its own");
+    for trace in &traces {
+        let spans = wait::until("a whole trace", EXPORTED, || {
+            let spans = spans_of(&daemon, trace);
+            let services: BTreeSet<&str> = spans.iter().filter_map(|span| span["service"].as_str()).collect();
+            (services.len() == 2 && spans.len() >= 3).then_some(spans.clone())
+        });
+        let ids: BTreeSet<&str> = spans.iter().filter_map(|span| span["span"].as_str()).collect();
+        assert_eq!(ids.len(), spans.len(), "every span once: {spans:#?}");
+        let roots = spans.iter().filter(|span| span["parent"].as_str().is_none_or(|parent| !ids.contains(parent))).count();
+        assert_eq!(roots, 1, "one tree: {spans:#?}");
+    }
+    let shown = daemon.cli(&["trace", &traces[0]]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    assert!(shown.out.contains("front") && shown.out.contains("back"), "{}", shown.out);
+
+    let wanted = u64::try_from(REQUESTS).unwrap();
+    wait::until("every request to be counted", EXPORTED, || (counted(&daemon, "back") >= wanted).then_some(()));
+    wait::never("a request to be counted twice", Duration::from_secs(12), || {
+        counted(&daemon, "front") > wanted || counted(&daemon, "back") > wanted
+    });
+    assert!(proxy.connections() > 5, "the proxy cut nothing: {} connections", proxy.connections());
+}
