@@ -23,8 +23,10 @@ pub enum Reason {
     Timeout,
     /// The store answered with an error of its own (5xx, throttling, input or output error of a folder).
     Server,
-    /// The repository, the bucket, a snapshot or an object does not exist.
+    /// The repository, a snapshot or an object does not exist.
     NotFound,
+    /// The bucket does not exist; its owner makes it, a backup never does.
+    BucketMissing,
     /// There is a repository already where one was to be made.
     AlreadyExists,
     /// The store took an object and gave something else back: a proxy or a captive portal, not a store.
@@ -83,6 +85,7 @@ impl Reason {
             Self::Timeout => "timeout",
             Self::Server => "server",
             Self::NotFound => "not_found",
+            Self::BucketMissing => "bucket_missing",
             Self::AlreadyExists => "already_exists",
             Self::NotAStore => "not_a_store",
             Self::StoreFull => "store_full",

@@ -127,9 +127,7 @@ impl Repository {
             return Err(Failure::new(Reason::AlreadyExists, text));
         }
         let closed = engine::closed(&guard)?;
-        let key_options = KeyOptions::default()
-            .hostname(guard.run().host.clone())
-            .with_created(true);
+        let key_options = key_options(&guard);
         let credentials = Credentials::Password(password.to_owned());
         let open = call(&guard, "making the repository", || {
             closed.init(&credentials, &key_options, &shape())
@@ -175,6 +173,31 @@ impl Repository {
             id: config.id,
             location: location.clone(),
         })
+    }
+
+    /// Adds a password that opens the repository, such as a recovery password that is kept on paper.
+    ///
+    /// # Errors
+    /// [`Reason::Invalid`] for an empty one; [`Reason::LockedByOther`]; what the store said.
+    pub fn add_key(&self, password: &str) -> Result<(), Failure> {
+        if password.is_empty() {
+            return Err(Failure::new(Reason::Invalid, "the password to add is empty"));
+        }
+        let lock = lock::Lock::take(&self.guard, &self.key, false)?;
+        self.guard.enter(Mode::Initialising);
+        let added = engine::open(&self.guard, &self.key).and_then(|open| {
+            call(&self.guard, "adding a key", || {
+                open.add_key(password, &key_options(&self.guard))
+            })
+        });
+        self.guard.enter(Mode::Reading);
+        drop(lock);
+        added?;
+        let (again, _) = keys::unlock(&self.guard, password)?;
+        if again.parts() != self.key.parts() {
+            return Err(Failure::new(Reason::Corrupt, "the added password opens another key"));
+        }
+        Ok(())
     }
 
     /// The repository's own id; the same for every way to reach it.
@@ -267,6 +290,12 @@ impl Repository {
     pub(crate) fn packs<'a>(&'a self, catalog: &'a catalog::Catalog) -> packs::Packs<'a> {
         packs::Packs::new(&self.guard, &self.key, catalog)
     }
+}
+
+fn key_options(guard: &Guard) -> KeyOptions {
+    KeyOptions::default()
+        .hostname(guard.run().host.clone())
+        .with_created(true)
 }
 
 fn storage(location: &Location, run: &Run) -> Result<Box<dyn Storage>, Failure> {

@@ -38,6 +38,14 @@ fn stock_restic_checks_and_restores_our_repository() {
     let text = output(restic(&path).args(["check", "--read-data"]));
     assert!(text.contains("no errors were found"), "{text}");
     output(restic(&path).env("RESTIC_PASSWORD", RECOVERY).arg("snapshots"));
+    repository.add_key("a third password").unwrap();
+    output(
+        restic(&path)
+            .env("RESTIC_PASSWORD", "a third password")
+            .arg("snapshots"),
+    );
+    let third = Repository::open(&place.location(), "a third password", Access::Read, run()).unwrap();
+    assert_eq!(third.id(), repository.id());
     let text = output(restic(&path).args(["snapshots", "--json", "--tag", "job:nightly"]));
     assert_eq!(text.matches("\"id\"").count(), 2, "{text}");
 
@@ -205,7 +213,10 @@ fn stock_restic_reads_our_repository_over_s3() {
         bucket: "elsewhere".into(),
         ..settings.clone()
     });
-    refused(Repository::init(&elsewhere, PASSWORD, None, run()), Reason::NotFound);
+    refused(
+        Repository::init(&elsewhere, PASSWORD, None, run()),
+        Reason::BucketMissing,
+    );
     let location = Location::S3(settings);
     let repository = Repository::init(&location, PASSWORD, None, run()).unwrap();
     let request = place.request_of(vec![Source::Folder {

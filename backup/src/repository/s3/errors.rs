@@ -68,6 +68,7 @@ fn by_status<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Reas
         // R2's code 10069: the object is under a bucket lock.
         (_, Some("ObjectLocked" | "ObjectLockedByBucketPolicy" | "10069")) => Reason::Locked,
         (_, Some("InsufficientStorage" | "StorageFull")) | (Some(507), _) => Reason::StoreFull,
+        (_, Some("NoSuchBucket")) => Reason::BucketMissing,
         (Some(401 | 403), _) => Reason::Credentials,
         (_, Some("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken")) => Reason::Credentials,
         (Some(404), _) => Reason::NotFound,

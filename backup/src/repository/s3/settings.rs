@@ -29,6 +29,41 @@ pub struct S3 {
     pub limits: Limits,
 }
 
+impl S3 {
+    /// A bucket by restic's spelling of it, as a person types it on a bare machine: `s3:https://host/bucket/prefix`.
+    ///
+    /// # Errors
+    /// [`Reason::Invalid`] telling what was expected.
+    pub fn parse(text: &str, access_key: &str, secret_key: &str) -> Result<Self, Failure> {
+        let invalid = || {
+            Failure::new(
+                Reason::Invalid,
+                format!("expected s3:https://host/bucket/prefix, got {text:?}"),
+            )
+        };
+        let (scheme, rest) = text
+            .strip_prefix("s3:")
+            .and_then(|url| url.split_once("://"))
+            .ok_or_else(invalid)?;
+        let mut parts = rest.trim_end_matches('/').splitn(3, '/');
+        let (Some(host), Some(bucket)) = (parts.next(), parts.next()) else {
+            return Err(invalid());
+        };
+        if bucket.is_empty() {
+            return Err(invalid());
+        }
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            prefix: parts.next().unwrap_or_default().to_owned(),
+            endpoint: endpoint(&format!("{scheme}://{host}"))?,
+            region: "auto".to_owned(),
+            access_key: access_key.to_owned(),
+            secret_key: secret_key.to_owned().into(),
+            limits: Limits::default(),
+        })
+    }
+}
+
 impl std::fmt::Debug for S3 {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -135,6 +170,35 @@ mod tests {
         ] {
             assert_eq!(endpoint(wrong).unwrap_err().reason(), Reason::Invalid, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_bucket_is_read_as_restic_spells_it() {
+        let parts = |text: &str| S3::parse(text, "key", "secret").map(|s3| (s3.endpoint, s3.bucket, s3.prefix));
+        let host = || "https://host/".to_owned();
+        assert_eq!(
+            parts("s3:https://host/bucket").unwrap(),
+            (host(), "bucket".into(), String::new())
+        );
+        assert_eq!(
+            parts("s3:https://host/bucket/a/b/").unwrap(),
+            (host(), "bucket".into(), "a/b".into())
+        );
+        for wrong in [
+            "",
+            "bucket",
+            "s3:bucket",
+            "s3:https://host",
+            "s3:https://host/",
+            "s3:ftp://host/bucket",
+        ] {
+            assert_eq!(parts(wrong).unwrap_err().reason(), Reason::Invalid, "{wrong}");
+        }
+        let shown = format!(
+            "{:?}",
+            S3::parse("s3:https://host/bucket", "the key", "the secret").unwrap()
+        );
+        assert!(!shown.contains("the key") && !shown.contains("the secret"), "{shown}");
     }
 
     #[test]
