@@ -84,11 +84,18 @@ pub struct WaitingJob {
     pub age: SignedDuration,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// `/api/v1/status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StatusAnswer {
     /// When this was answered.
     pub asked_at: Timestamp,
+    /// False when no daemon runs and this is what it left.
+    #[serde(default = "yes")]
+    pub running: bool,
     /// Version of the binary that answers.
     pub version: String,
     /// The configuration in words.

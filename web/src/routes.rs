@@ -94,8 +94,8 @@ routes! {
     Get "/api/v1/backups" Read api::keeping::backups, "backups, copies and proofs", "";
     Post "/api/v1/backups/{backup}/{task}" Operate api::keeping::request, "`run` or `prove` a backup now", "";
     Get "/api/v1/actions" Read api::acting::actions, "actions, their runs and what holds them", "";
-    Post "/api/v1/actions/stop" Act api::acting::stop, "stop all acting, or one action", "`action`";
-    Post "/api/v1/actions/allow" Act api::acting::allow, "allow acting again, or release a held action", "`action`";
+    Post "/api/v1/actions/stop" Act api::acting::stop, "stop all acting, or one action", "`action`, `by`";
+    Post "/api/v1/actions/allow" Act api::acting::allow, "allow acting again, or release a held action", "`action`, `by`";
     Get "/api/v1/jobs" Read api::acting::jobs, "jobs that wait, and why", "";
     Get "/api/v1/chain" Read api::timeline::chain, "verify the journal's chain", "";
 }

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use web::Problem;
 
-use super::text::plain;
+use super::text::{plain, wrapped};
 use crate::client::Answered;
 
 /// The answer is no, or something is wrong.
@@ -16,6 +16,9 @@ pub(crate) const UNREACHABLE: u8 = 3;
 pub(crate) const FORBIDDEN: u8 = 4;
 /// The daemon could not do it.
 pub(crate) const BROKEN: u8 = 5;
+
+/// Columns of an advice.
+const WIDTH: usize = 72;
 
 /// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,10 +78,14 @@ impl Failure {
     /// As it is shown.
     pub(crate) fn text(&self) -> String {
         let mut lines: Vec<String> = self.what.lines().map(plain).collect();
-        if let Some(first) = lines.first_mut() {
+        // A configuration's mistakes begin with file and line, which editors and terminals can follow.
+        let laid_out = lines.len() > 2;
+        if let Some(first) = lines.first_mut().filter(|_| !laid_out) {
             *first = format!("watchkeep: {first}");
         }
-        lines.extend(self.advice.lines().map(|line| format!("  help: {}", plain(line))));
+        for (place, line) in wrapped(&plain(&self.advice), WIDTH).into_iter().enumerate().filter(|(_, line)| !line.is_empty()) {
+            lines.push(format!("{}{line}", if place == 0 { "  help: " } else { "        " }));
+        }
         lines.join("\n")
     }
 }

@@ -45,7 +45,7 @@ impl Tone {
 }
 
 /// Columns of a label.
-const LABEL: usize = 9;
+const LABEL: usize = 10;
 
 /// A page under way. Everything that is added is made harmless here, at the last door.
 pub(crate) struct Page {
@@ -183,7 +183,7 @@ mod tests {
             vec!["longer".to_owned(), "3".to_owned(), "a second that is long".to_owned()],
         ]);
         let text = page.finish();
-        let expected = "a line that is much lon…\nwhy      connection\n         refused by\n         127.0.0.1:8080\n         twice\n\n  a     12  first\n  lon…   3  a second th…\n";
+        let expected = "a line that is much lon…\nwhy       connection\n          refused by\n          127.0.0.1:8080\n          twice\n\n  a     12  first\n  lon…   3  a second th…\n";
         assert_eq!(text, expected);
     }
 
@@ -191,7 +191,7 @@ mod tests {
     fn colour_is_added_last_and_only_when_asked_for() {
         let mut page = Page::new(Look { width: 20, colour: true });
         page.marked(Tone::Bad, "FAIL ", "\u{1b}[32mPASS\u{1b}[0m and more than that");
-        assert_eq!(page.finish(), "\u{1b}[1;31mFAIL \u{1b}[0m�[32mPASS�[0m a…\n");
+        assert_eq!(page.finish(), "\u{1b}[1;31mFAIL \u{1b}[0m�[32mPASS�[0m …\n");
         let mut page = Page::new(Look::default());
         page.marked(Tone::Bad, "FAIL ", "shop");
         assert_eq!(page.finish(), "FAIL shop\n");

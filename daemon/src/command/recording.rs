@@ -101,7 +101,7 @@ pub(super) fn deploy(arguments: &DeployArgs, place: &Place, output: &Output) -> 
 
 pub(super) fn switch(arguments: &SwitchArgs, stop: bool, place: &Place, output: &Output) -> Result<Verdict, Failure> {
     let word = if stop { "stop" } else { "allow" };
-    let question = Question::post(&format!("/api/v1/actions/{word}"), body([("action", text(arguments.action.as_ref()))]));
+    let question = Question::post(&format!("/api/v1/actions/{word}"), body([("action", text(arguments.action.as_ref())), ("by", text(user().as_ref()))]));
     record(&question, arguments.asking, place, output, |_| {
         Ok(match (&arguments.action, stop) {
             (None, true) => "all acting is stopped: no action begins until `watchkeep actions allow`".to_owned(),

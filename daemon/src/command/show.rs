@@ -11,3 +11,6 @@ pub(crate) mod timeline;
 pub(crate) mod trace;
 pub(crate) mod tree;
 pub(crate) mod why;
+
+#[cfg(test)]
+mod tests;

@@ -221,6 +221,19 @@ pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A cause without the number of the system's error, which says nothing that its words do not.
+pub(crate) fn cause(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.chars().all(|c| c.is_ascii_digit()) => kept.push_str(rest),
+            _ => kept.push_str(&format!(" (os error {part}")),
+        }
+    }
+    kept
+}
+
 /// The first characters of an id: enough to name it.
 pub(crate) fn short(id: &str) -> String {
     plain(id).chars().take(8).collect()
@@ -235,7 +248,7 @@ mod tests {
         assert_eq!(plain("\u{1b}[2J\u{1b}]0;title\u{7}gone"), "�[2J�]0;title�gone");
         assert_eq!(plain("a\r\nb\tc"), "a  b c");
         assert_eq!(plain("\u{202e}txt.exe\u{2066}x\u{200b}y\u{9b}31m"), "�txt.exe�x�y�31m");
-        assert_eq!(plain("\u{feff}\u{e0041}\u{2028}"), "���");
+        assert_eq!(plain("\u{feff}\u{e0041}\u{2028}."), "���.");
         assert_eq!(plain("Größe 尺寸 👍"), "Größe 尺寸 👍");
         for c in (0..=0x10_ffff).filter_map(char::from_u32).filter(|c| is_harmful(*c)) {
             assert!(!plain(&format!("a{c}b")).contains(c) || c == ' ', "{:x}", u32::from(c));
@@ -273,6 +286,8 @@ mod tests {
         assert_eq!([seconds(3600), seconds(7260), seconds(90_000)], ["1 h", "2 h 1 min", "1 d 1 h"]);
         assert_eq!([took(5), took(2100), took(143_000), took(1_200_000)], ["5 µs", "2.1 ms", "143 ms", "1.2 s"]);
         assert_eq!(took(125_000_000), "2 min 5 s");
+        assert_eq!(cause("connect to x: Connection refused (os error 111)"), "connect to x: Connection refused");
+        assert_eq!(cause("a (os error x) b"), "a (os error x) b");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{by_key, json};
 use crate::{
     Desk, Problem,
     answer::ActionsAnswer,
-    api::status::waiting,
+    api::{alerts::limited, status::waiting},
     app::{asked, known},
     routes::Ask,
 };
@@ -30,6 +30,7 @@ pub(crate) async fn actions(desk: Desk, ask: Ask) -> Result<Response, Problem> {
 #[serde(deny_unknown_fields)]
 struct Switch {
     action: Option<Name>,
+    by: Option<String>,
 }
 
 pub(crate) async fn stop(desk: Desk, ask: Ask) -> Result<Response, Problem> {
@@ -42,7 +43,8 @@ pub(crate) async fn allow(desk: Desk, ask: Ask) -> Result<Response, Problem> {
 
 async fn switch(desk: Desk, ask: Ask, stopped: bool) -> Result<Response, Problem> {
     ask.only(&[])?;
-    let Switch { action } = ask.json()?;
+    let Switch { action, by } = ask.json()?;
+    let by = limited("by", by.unwrap_or_else(|| ask.caller.name()))?;
     if let Some(action) = &action {
         known(
             "action",
@@ -54,7 +56,7 @@ async fn switch(desk: Desk, ask: Ask, stopped: bool) -> Result<Response, Problem
     let fact = Fact::ActingSwitched(ActingSwitched {
         action: action.clone(),
         stopped,
-        by: ask.caller.name(),
+        by,
     });
     desk.record(asked("acting", ask.caller, ask.key()?, fact)).await?;
     json(json!({ "action": action, "stopped": stopped }))

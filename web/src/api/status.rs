@@ -26,6 +26,7 @@ pub(crate) async fn status(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     let views = desk.views().await;
     json(StatusAnswer {
         asked_at: desk.now(),
+        running: desk.journal().is_some(),
         version: desk.version.to_owned(),
         described: (*desk.described).clone(),
         ready,

@@ -59,7 +59,7 @@ pub(crate) fn page(answer: &BackupsAnswer, look: Look) -> (String, bool) {
     for name in gone {
         let copies = answer.snapshots.values().filter(|copy| copy.backup.as_str() == name).count();
         page.gap();
-        page.marked(Tone::Quiet, name, &format!("  not configured any more; {} left", counted(copies as u64, "copy", "copies")));
+        page.marked(Tone::Quiet, name, &format!(": not configured any more; {} left", counted(copies as u64, "copy", "copies")));
     }
     (page.finish(), well)
 }
@@ -69,9 +69,15 @@ fn backup(page: &mut Page, name: &str, row: &Backup, now: Timestamp) -> bool {
     let (tone, word, text) = match (trouble(row, now), row.proved) {
         (Some(why), _) => (Tone::Bad, "NOT WELL", why),
         (None, Some(proved)) => (Tone::Good, "proved", format!("{}, {}", clock_utc(proved.wall, now), ago(proved.wall, now))),
-        (None, None) => (Tone::Doubt, "no proof yet", "no copy was made yet".to_owned()),
+        (None, None) => (Tone::Doubt, "not proved yet", "no copy was proved yet".to_owned()),
     };
-    page.hanging(tone, &format!("{name}: {word} "), &format!("{text}; {next}"));
+    match tone {
+        Tone::Good => page.hanging(tone, &format!("{name}: {word} "), &format!("{text}; {next}")),
+        _ => {
+            page.marked(tone, &format!("{name}: {word}"), "");
+            page.wrapped(2, &format!("{text}; {next}"));
+        }
+    }
     if row.missed > 0 {
         page.wrapped(2, &format!("{} missed while nobody was there", counted(u64::from(row.missed), "due time", "due times")));
     }

@@ -68,6 +68,7 @@ fn share(part: u64, whole: u64) -> String {
     match (part, hundredths) {
         (0, _) => "0 %".to_owned(),
         (_, 0) => "< 0.01 %".to_owned(),
+        (_, 10_000) => "100 %".to_owned(),
         (_, hundredths) => format!("{}.{:02} %", hundredths / 100, hundredths % 100),
     }
 }

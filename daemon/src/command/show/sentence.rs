@@ -7,7 +7,7 @@ pub(crate) mod watching;
 
 use events::{Envelope, Fact, Reading};
 
-use crate::command::{page::Tone, text::plain};
+use crate::command::{page::Tone, text::{cause, plain}};
 
 /// What a fact is about, what it says, and how that is to be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ fn unknown(envelope: &Envelope) -> Sentence {
 /// One leaf of a condition: `error_rate(shop, 5m) is 2.3 % (limit > 1%)`.
 pub(crate) fn reading(reading: &Reading) -> String {
     let limit = if reading.limit.is_empty() { String::new() } else { format!(" (limit {})", reading.limit) };
-    if reading.value.is_empty() { format!("{}{limit}", reading.what) } else { format!("{}: {}{limit}", reading.what, reading.value) }
+    if reading.value.is_empty() { format!("{}{limit}", reading.what) } else { format!("{}: {}{limit}", reading.what, cause(&reading.value)) }
 }
 
 /// All leaves that hold, or all there are.

@@ -5,12 +5,14 @@ use web::answer::{StatusAnswer, WaitingJob};
 
 use super::{alerts, backups, sentence::watching::found};
 use crate::command::{
-    page::{Column, Look, Page, Tone},
-    text::{ago, clock_utc, counted, cut, lasting, number, padded, plain, short},
+    page::{Look, Page, Tone},
+    text::{ago, cause, clock_utc, counted, lasting, number, padded, plain, short, width},
 };
 
 /// Most lines of one part.
 const LINES_MAX: usize = 20;
+/// Releases that are shown: what went live last is mostly what one looks for.
+const RELEASES_MAX: usize = 3;
 /// Widest name.
 const NAME_MAX: usize = 24;
 
@@ -143,7 +145,7 @@ fn jobs(page: &mut Page, stuck: &[&WaitingJob]) {
             Work::Unknown => job.queue.to_string(),
         };
         let next = if waiting.running { "under way".to_owned() } else { format!("next in {}", lasting(waiting.wait)) };
-        let why = waiting.failure.as_deref().unwrap_or_default();
+        let why = cause(waiting.failure.as_deref().unwrap_or_default());
         let text = format!("{what} since {}, {attempts}, {next}: {why} ({})", lasting(waiting.age), short(&job.id.to_string()));
         page.hanging(Tone::Doubt, "WAITS   ", &text);
     }
@@ -196,29 +198,29 @@ fn summary(page: &mut Page, answer: &StatusAnswer, not_passing: usize, bad_backu
     }
     releases(page, answer);
     let now = &answer.now;
-    let up = lasting(answer.asked_at.since(now.started.wall));
+    let up = match answer.running {
+        true => format!("up {}", lasting(answer.asked_at.since(now.started.wall))),
+        false => "NOT RUNNING".to_owned(),
+    };
     let environment = if answer.described.environment.is_empty() { String::new() } else { format!(" in {}", answer.described.environment) };
     let rules = counted(answer.described.rules.len() as u64, "rule", "rules");
     let seen = counted(answer.probes.len() as u64, "probe", "probes");
     page.hanging(
         Tone::Quiet,
         "watch   ",
-        &format!("watchkeep {}{environment}, up {up}; {seen}, {rules}, {} facts", answer.version, number(answer.seq.0)),
+        &format!("watchkeep {}{environment}, {up}; {seen}, {rules}", answer.version),
     );
 }
 
-/// What went live last: mostly what one looks for.
+/// What went live last.
 fn releases(page: &mut Page, answer: &StatusAnswer) {
     let mut rows: Vec<_> = answer.releases.iter().collect();
     rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.recorded.wall));
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .take(3)
-        .map(|(service, row)| {
-            let at = row.current.began.unwrap_or(row.recorded.wall);
-            let version = cut(&plain(row.current.version.as_str()), 24);
-            vec!["live  ".to_owned(), plain(service), version, format!("since {}, {}", clock_utc(at, answer.asked_at), ago(at, answer.asked_at))]
-        })
-        .collect();
-    page.table(0, &[Column::Left(6), Column::Left(NAME_MAX), Column::Left(24), Column::Rest], &rows);
+    let wide = rows.iter().take(RELEASES_MAX).map(|(service, _)| width(service)).max().unwrap_or(0).min(NAME_MAX);
+    for (place, (service, row)) in rows.into_iter().take(RELEASES_MAX).enumerate() {
+        let at = row.current.began.unwrap_or(row.recorded.wall);
+        let label = if place == 0 { "live    " } else { "        " };
+        let since = format!("since {}, {}", clock_utc(at, answer.asked_at), ago(at, answer.asked_at));
+        page.marked(Tone::Quiet, label, &format!("{}  {}  {since}", padded(&plain(service), wide), row.current.version));
+    }
 }

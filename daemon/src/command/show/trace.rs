@@ -17,7 +17,7 @@ use crate::command::{
 /// Columns of start and duration.
 const FIGURE: usize = 9;
 /// Deeper than this the depth is written as a number.
-const DEPTH_MAX: usize = 16;
+const DEPTH_MAX: usize = 12;
 /// Logs shown under one span.
 const LOGS_MAX: usize = 10;
 
@@ -35,27 +35,32 @@ pub(crate) fn page(answer: &TraceAnswer, most: usize, look: Look) -> String {
     let by_span = logs_by_span(&answer.spans, &answer.logs);
     let mut lines_left = most;
     let rows = tree.rows(most);
-    for row in &rows {
-        if lines_left == 0 {
-            break;
-        }
-        lines_left -= 1;
+    let mut cut = rows.iter().any(|row| matches!(row, Row::More { .. }));
+    for (place, row) in rows.iter().enumerate() {
         match row {
-            Row::More { spans, last } => {
-                let lead = " ".repeat(2 * FIGURE + 4) + &branch(last);
-                page.marked(Tone::Quiet, &lead, &format!("… {} more", counted(*spans as u64, "span", "spans")));
+            Row::Span { .. } if lines_left == 0 => {
+                more(&mut page, rows.iter().skip(place).map(Row::spans).sum(), &[]);
+                cut = true;
+                break;
             }
+            Row::More { spans, last } => more(&mut page, *spans, last),
             Row::Span { span, last, top } => {
                 let Some(span) = answer.spans.get(*span) else { continue };
                 span_line(&mut page, span, began, last, *top);
                 let logs = by_span.get(&Some(span.span)).map_or(&[][..], Vec::as_slice);
-                lines_left = lines_left.saturating_sub(logs_beneath(&mut page, logs, last, lines_left));
+                lines_left -= 1;
+                lines_left -= logs_beneath(&mut page, logs, last, lines_left);
             }
         }
     }
-    notes(&mut page, answer, &rows);
+    notes(&mut page, answer, &rows, cut);
     loose_logs(&mut page, by_span.get(&None).map_or(&[], Vec::as_slice), lines_left.max(LOGS_MAX));
     page.finish()
+}
+
+fn more(page: &mut Page, spans: usize, last: &[bool]) {
+    let lead = " ".repeat(2 * FIGURE + 4) + &branch(last);
+    page.marked(Tone::Quiet, &lead, &format!("… {} more", counted(spans as u64, "span", "spans")));
 }
 
 fn head(page: &mut Page, answer: &TraceAnswer) {
@@ -174,9 +179,8 @@ fn loose_logs(page: &mut Page, logs: &[&LogRecord], most: usize) {
     }
 }
 
-fn notes(page: &mut Page, answer: &TraceAnswer, rows: &[Row]) {
+fn notes(page: &mut Page, answer: &TraceAnswer, rows: &[Row], cut: bool) {
     let orphans = rows.iter().filter(|row| matches!(row, Row::Span { top: Some(Top::Orphan), .. })).count();
-    let cut = rows.iter().any(|row| matches!(row, Row::More { .. }));
     if orphans > 0 {
         page.gap();
         page.wrapped(0, "Spans whose parent is not known stand at the top: the parent was not sent, was sampled out, or is still under way.");

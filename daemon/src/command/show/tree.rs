@@ -41,6 +41,16 @@ pub(crate) enum Row {
     },
 }
 
+impl Row {
+    /// How many spans it stands for.
+    pub(crate) fn spans(&self) -> usize {
+        match self {
+            Self::Span { .. } => 1,
+            Self::More { spans, .. } => *spans,
+        }
+    }
+}
+
 /// The tree.
 pub(crate) struct Tree {
     children: Vec<Vec<usize>>,

@@ -5,7 +5,7 @@ use events::{About, AlertPhase, Ending, Fact, Phase, PhaseCause, SilenceScope};
 use super::{Sentence, readings, sentence};
 use crate::command::{
     page::Tone,
-    text::{short, time},
+    text::{cause, short, time},
 };
 
 pub(super) fn of(fact: &Fact) -> Option<Sentence> {
@@ -26,7 +26,7 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
         Fact::TestRequested(test) => sentence(&test.destination, Tone::Plain, format!("test message asked for by {}", test.by)),
         Fact::JobStarted(job) => sentence(queue(job.queue.as_str()), Tone::Quiet, "first attempt begins"),
         Fact::JobFailed(job) => {
-            sentence(queue(job.queue.as_str()), Tone::Doubt, format!("attempt {} failed, goes on trying: {}", job.attempt, job.why))
+            sentence(queue(job.queue.as_str()), Tone::Doubt, format!("attempt {} failed, goes on trying: {}", job.attempt, cause(&job.why)))
         }
         Fact::JobDone(job) => {
             let word = if job.queue.as_str().starts_with("notify/") { "delivered" } else { "done" };
@@ -36,7 +36,7 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
         }
         Fact::JobEnded(job) => {
             let tone = if job.ending == Ending::Superseded { Tone::Quiet } else { Tone::Bad };
-            sentence(queue(job.queue.as_str()), tone, format!("{}: {}", ending(job.ending), job.why))
+            sentence(queue(job.queue.as_str()), tone, format!("{}: {}", ending(job.ending), cause(&job.why)))
         }
         _ => return None,
     })

@@ -5,7 +5,7 @@ use events::{Deployment, Envelope, Fact, Look, Migrations, Network, ProbeChanged
 use super::{Sentence, sentence};
 use crate::command::{
     page::Tone,
-    text::{counted, lasting, time},
+    text::{cause, counted, lasting, time},
 };
 
 pub(super) fn of(envelope: &Envelope) -> Option<Sentence> {
@@ -60,7 +60,7 @@ fn probe(changed: &ProbeChanged) -> Sentence {
 
 /// What a look found: the reason, and what stood there.
 pub(crate) fn found(look: &Look) -> String {
-    match look.detail.trim() {
+    match cause(look.detail.trim()).as_str() {
         "" => look.reason.text().to_owned(),
         detail if detail.to_lowercase().contains(&look.reason.text().to_lowercase()) => detail.to_owned(),
         detail => format!("{} ({detail})", look.reason.text()),

@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 
 use events::{About, Ending, Fact, Incident, JobId, Phase, PhaseCause, Severity};
+use jiff::SignedDuration;
 use web::answer::WhyAnswer;
 
 use super::{Once, at};
 use crate::command::{
     page::{Page, Tone},
-    show::sentence::{acting, reading, telling, watching::found},
-    text::{ago, clock, clock_utc, counted, lasting, last_lines, short},
+    show::sentence::{self, acting, reading, telling, watching::found},
+    text::{ago, cause, clock, clock_utc, counted, lasting, last_lines, short},
 };
 
 /// Lines of a program's output that are shown.
 const OUTPUT_LINES: usize = 4;
-/// Earlier phases and looks that are shown.
+/// Looks of probes that are shown, and changes since it fired.
 const HISTORY_MAX: usize = 6;
+/// What is looked at before a breach.
+const LEAD_IN: SignedDuration = SignedDuration::from_mins(10);
 
 pub(super) fn page(page: &mut Page, answer: &WhyAnswer) {
     let Ok(incident) = serde_json::from_value::<Incident>(answer.row.clone()) else {
@@ -27,7 +30,8 @@ pub(super) fn page(page: &mut Page, answer: &WhyAnswer) {
     since(page, &incident, answer);
     why(page, &incident, answer);
     before(page, &incident, answer);
-    done(page, answer);
+    after(page, &incident, answer);
+    done(page, answer, "nothing: no action, and nobody has taken it");
     told(page, &incident, answer);
     page.gap();
     now(page, &incident, answer);
@@ -66,12 +70,8 @@ fn since(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
 fn why(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     let mut label = Once("why");
     for leaf in &incident.readings {
-        let holds = match leaf.holds {
-            Some(true) => "",
-            Some(false) => " - not so",
-            None => " - unknown",
-        };
-        label.line(page, &format!("{}{holds}", reading(leaf)));
+        let unknown = if leaf.holds.is_none() { " (unknown)" } else { "" };
+        label.line(page, &format!("{}{unknown}", reading(leaf)));
     }
     if incident.readings.is_empty() {
         label.line(page, &incident.terms.when);
@@ -121,8 +121,20 @@ fn before(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     }
 }
 
+/// What changed since it fired: perhaps somebody is at it already.
+fn after(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
+    let mut label = Once("after");
+    let changes = answer.facts.iter().filter(|fact| fact.seq > incident.fired.seq).filter(|fact| {
+        matches!(fact.fact.fact, Fact::DeploymentRecorded(_) | Fact::Configured(_) | Fact::NetworkChanged(_) | Fact::ClockJumped(_))
+    });
+    for fact in changes.take(HISTORY_MAX) {
+        let said = sentence::of(&fact.fact);
+        label.line(page, &format!("{} {} {}", at(answer, fact), said.about, said.text));
+    }
+}
+
 /// What actions did: proposals with their gates, the command, its end and output, the verification.
-pub(super) fn done(page: &mut Page, answer: &WhyAnswer) {
+pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
     let mut label = Once("done");
     let mut command = None;
     for fact in &answer.facts {
@@ -144,7 +156,7 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer) {
                 last_lines(&finished.output, OUTPUT_LINES).iter().for_each(|line| page.quoted(line));
             }
             Fact::ActionVerifying(verifying) if verifying.since.is_none() => {
-                label.line(page, &format!("{when} not yet as it should be: {}", crate::command::show::sentence::readings(&verifying.readings)));
+                label.line(page, &format!("{when} not yet as it should be: {}", sentence::readings(&verifying.readings)));
             }
             Fact::ActionConcluded(concluded) => {
                 label.line(page, &format!("{when} {}: {}", acting::result(concluded.result), concluded.summary));
@@ -160,7 +172,7 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer) {
         }
     }
     if label.0 == "done" {
-        label.line(page, "nothing: no action, and nobody has taken it");
+        label.line(page, nothing);
     }
 }
 
@@ -192,13 +204,13 @@ fn told(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
                 state(started.job, format!("being sent since {when}"));
                 started.covers.iter().for_each(|job| state(*job, "said by the message after it".to_owned()));
             }
-            Fact::JobFailed(failed) => state(failed.job, format!("NOT ARRIVED yet, tried {}, last at {when}: {}", counted(u64::from(failed.attempt), "time", "times"), failed.why)),
+            Fact::JobFailed(failed) => state(failed.job, format!("NOT ARRIVED yet, tried {}, last at {when}: {}", counted(u64::from(failed.attempt), "time", "times"), cause(&failed.why))),
             Fact::JobDone(done) => {
                 let answer = if done.answer.is_empty() { String::new() } else { format!(" ({})", done.answer) };
                 state(done.job, format!("arrived at {when}{answer}"));
             }
             Fact::JobEnded(ended) if ended.ending == Ending::Superseded => state(ended.job, "said by another message".to_owned()),
-            Fact::JobEnded(ended) => state(ended.job, format!("{} at {when}: {}", telling::ending(ended.ending), ended.why)),
+            Fact::JobEnded(ended) => state(ended.job, format!("{} at {when}: {}", telling::ending(ended.ending), cause(&ended.why))),
             _ => {}
         }
     }
@@ -222,19 +234,29 @@ fn now(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
         label.line(page, runbook);
     }
     if let Some(held) = answer.facts.iter().rev().find_map(held) {
-        label.line(page, &format!("watchkeep actions allow {held}   (once you have looked)"));
+        label.line(page, &format!("watchkeep actions allow {held} (once you have looked)"));
     }
     if incident.resolved.is_none() && incident.ack.is_none() {
-        label.line(page, &format!("watchkeep ack {id}   (stops the reminders)"));
+        label.line(page, &format!("watchkeep ack {id} (stops the reminders)"));
     }
     let service = incident.service.as_ref().map_or_else(String::new, |service| format!(" --service {service}"));
-    let since = incident.breach_began.plus(-jiff::SignedDuration::from_mins(10)).to_jiff().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let since = span(answer.asked_at.since(incident.breach_began) + LEAD_IN);
     label.line(page, &format!("watchkeep timeline{service} --since {since}"));
     if incident.service.is_some() {
         label.line(page, &format!("watchkeep logs{service} --severity warn --since {since}"));
     }
     if answer.facts.iter().any(removed) {
         label.line(page, "the rule is gone: nobody watches whether the breach goes on");
+    }
+}
+
+/// As `--since` takes it, rounded up.
+fn span(duration: SignedDuration) -> String {
+    let minutes = duration.as_secs().max(0) / 60 + 1;
+    match minutes {
+        ..300 => format!("{minutes}m"),
+        300..6000 => format!("{}h", minutes / 60 + 1),
+        _ => format!("{}d", minutes / 1440 + 1),
     }
 }
 

@@ -41,20 +41,20 @@ pub(super) fn run(page: &mut Page, answer: &WhyAnswer) {
         label.line(page, &format!("{} {}", clock_utc(change.wall, now), change.text));
     }
     let mut label = Once("gates");
-    for gate in &run.gates {
-        let word = if gate.open { "open" } else { "CLOSED" };
-        label.line(page, &format!("{word}  {}: {}", gate.gate, gate.why));
+    let (open, closed): (Vec<_>, Vec<_>) = run.gates.iter().partition(|gate| gate.open);
+    for (word, gate) in closed.into_iter().map(|gate| ("CLOSED", gate)).chain(open.into_iter().map(|gate| ("open", gate))) {
+        label.line(page, &format!("{word} {}: {}", gate.gate, gate.why));
     }
     let would = if run.starting.is_none() { "would run" } else { "command" };
     page.field(would, &run.command);
-    incident::done(page, answer);
+    incident::done(page, answer, "nothing");
     page.gap();
     let held = answer.facts.iter().any(|fact| matches!(&fact.fact.fact, Fact::ActionConcluded(done) if done.result == events::ActionResult::Held));
     let mut label = Once("now");
     if held {
-        label.line(page, &format!("watchkeep actions allow {}   (once you have looked)", run.action));
+        label.line(page, &format!("watchkeep actions allow {} (once you have looked)", run.action));
     }
-    label.line(page, &format!("watchkeep why {}   (the incident)", short(&run.incident.to_string())));
+    label.line(page, &format!("watchkeep why {} (the incident)", short(&run.incident.to_string())));
 }
 
 /// A copy of a backup.
@@ -85,7 +85,7 @@ pub(super) fn snapshot(page: &mut Page, answer: &WhyAnswer) {
     timeline::lines(page, &answer.facts.iter().collect::<Vec<_>>());
     page.gap();
     let next = match copy.damaged {
-        Some(_) => format!("watchkeep backup run {}   (makes another one)", copy.backup),
+        Some(_) => format!("watchkeep backup run {} (makes another one)", copy.backup),
         None => format!("watchkeep restore --repository {} --snapshot {} --to DIR", copy.repository, short(&answer.id)),
     };
     page.field("now", &next);
@@ -120,9 +120,9 @@ pub(super) fn message(page: &mut Page, answer: &WhyAnswer) {
     page.gap();
     let mut label = Once("now");
     if !delivery.is_over() || matches!(delivery.state, DeliveryState::GivenUp { .. }) {
-        label.line(page, &format!("watchkeep notify test {}   (tries it for real)", delivery.destination));
+        label.line(page, &format!("watchkeep notify test {} (tries it for real)", delivery.destination));
     }
     if let Some(about) = delivery.about.incident() {
-        label.line(page, &format!("watchkeep why {}   (the incident)", short(&about.to_string())));
+        label.line(page, &format!("watchkeep why {} (the incident)", short(&about.to_string())));
     }
 }
