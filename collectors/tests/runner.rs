@@ -1,5 +1,11 @@
 //! The runner: when it looks, when it doubts, and whom it blames.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "these are tests, though clippy looks for the attribute only"
+)]
+
 #[expect(dead_code, reason = "each test file uses its part")]
 mod support;
 

@@ -75,28 +75,35 @@ impl Context {
         let looked_up = host.parse::<std::net::IpAddr>().is_err();
         let resolve = looked_up.then(|| began.elapsed());
         let began = Instant::now();
-        let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-        let mut worst: Option<ConnectError> = None;
-        for address in addresses {
-            let now = Instant::now();
-            let share = now + deadline.saturating_duration_since(now) / left.max(1);
-            left = left.saturating_sub(1);
-            match attempt(address, share).await {
-                Ok(stream) => {
-                    let connect = began.elapsed();
-                    return Ok(Connected {
-                        stream,
-                        address,
-                        resolve,
-                        connect,
-                    });
-                }
-                Err(error) if worst.as_ref().is_none_or(|worst| error.weight() > worst.weight()) => worst = Some(error),
-                Err(_) => {}
-            }
-        }
-        Err(worst.unwrap_or_else(|| ResolveError::NotFound { host: host.to_owned() }.into()))
+        let (stream, address) = first_of(host, addresses, deadline).await?;
+        Ok(Connected {
+            stream,
+            address,
+            resolve,
+            connect: began.elapsed(),
+        })
     }
+}
+
+/// The first address that takes a connection, tried one after the other.
+async fn first_of(
+    host: &str,
+    addresses: Vec<SocketAddr>,
+    deadline: Instant,
+) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    let mut worst: Option<ConnectError> = None;
+    for address in addresses {
+        let now = Instant::now();
+        let share = now + deadline.saturating_duration_since(now) / left.max(1);
+        left = left.saturating_sub(1);
+        match attempt(address, share).await {
+            Ok(stream) => return Ok((stream, address)),
+            Err(error) if worst.as_ref().is_none_or(|worst| error.weight() > worst.weight()) => worst = Some(error),
+            Err(_) => {}
+        }
+    }
+    Err(worst.unwrap_or_else(|| ResolveError::NotFound { host: host.to_owned() }.into()))
 }
 
 async fn attempt(address: SocketAddr, deadline: Instant) -> Result<TcpStream, ConnectError> {
@@ -108,5 +115,26 @@ async fn attempt(address: SocketAddr, deadline: Instant) -> Result<TcpStream, Co
             let _ = stream.set_nodelay(true);
             Ok(stream)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_next_address_is_tried() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let refuses = closed.local_addr().unwrap();
+        drop(closed);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let takes = listener.local_addr().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let (_, address) = first_of("shop", vec![refuses, takes], deadline).await.unwrap();
+        assert_eq!(address, takes);
+        let error = first_of("shop", vec![refuses], deadline).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("connect to {refuses}"));
     }
 }

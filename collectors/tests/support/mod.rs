@@ -1,5 +1,12 @@
 //! Real servers for the tests, and what the probes need around them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, though clippy looks for the attribute only"
+)]
+
 use std::{
     fmt::Write,
     net::{SocketAddr, TcpListener},
@@ -23,10 +30,10 @@ use tokio::time::{Instant, sleep};
 
 /// The machine's clock, moved by so much.
 #[derive(Default)]
-pub struct Moved(AtomicI64);
+pub(crate) struct Moved(AtomicI64);
 
 impl Moved {
-    pub fn by_days(&self, days: i64) {
+    pub(crate) fn by_days(&self, days: i64) {
         self.0.store(days * 86_400_000_000_000, Ordering::SeqCst);
     }
 }
@@ -42,7 +49,7 @@ impl Clocks for Moved {
     }
 }
 
-pub fn context_at(clocks: Arc<Moved>) -> Context {
+pub(crate) fn context_at(clocks: Arc<Moved>) -> Context {
     Context::new(ContextOptions {
         clocks,
         data_dir: std::env::temp_dir(),
@@ -52,25 +59,25 @@ pub fn context_at(clocks: Arc<Moved>) -> Context {
     .unwrap()
 }
 
-pub fn context() -> Context {
+pub(crate) fn context() -> Context {
     context_at(Arc::default())
 }
 
 /// A probe from its configuration.
-pub fn settings(text: &str) -> ProbeSettings {
+pub(crate) fn settings(text: &str) -> ProbeSettings {
     config::load(&config::Source::new("probe.toml", text)).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
-pub fn watch(context: &Context, name: &str, text: &str) -> Watch {
+pub(crate) fn watch(context: &Context, name: &str, text: &str) -> Watch {
     Watch::new(&Name::new(name).unwrap(), &settings(text), context).unwrap_or_else(|mistake| panic!("{mistake:?}"))
 }
 
 /// One look by the configuration of a check, within 5 s.
-pub async fn look_by(context: &Context, check: &str) -> Look {
+pub(crate) async fn look_by(context: &Context, check: &str) -> Look {
     look_within(context, check, Duration::from_secs(5)).await
 }
 
-pub async fn look_within(context: &Context, check: &str, limit: Duration) -> Look {
+pub(crate) async fn look_within(context: &Context, check: &str, limit: Duration) -> Look {
     let settings = settings(&format!("check.{check}"));
     let probe = settings
         .check
@@ -81,13 +88,13 @@ pub async fn look_within(context: &Context, check: &str, limit: Duration) -> Loo
 }
 
 /// A port that nobody listens on, for a moment.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// Waits until something holds, at most 20 s.
-pub async fn wait_until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) async fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain for: {what}");
@@ -96,7 +103,7 @@ pub async fn wait_until(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// A server process that ends with the test.
-pub struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -106,19 +113,19 @@ impl Drop for Server {
 }
 
 /// A real nginx with one `server` block.
-pub struct Nginx {
-    pub folder: TempDir,
-    pub port: u16,
+pub(crate) struct Nginx {
+    pub(crate) folder: TempDir,
+    pub(crate) port: u16,
     server: Option<Server>,
 }
 
 impl Nginx {
     /// Starts it; `{folder}` and `{port}` in the block are filled in.
-    pub async fn start(block: &str) -> Self {
+    pub(crate) async fn start(block: &str) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), block).await
     }
 
-    pub async fn start_in(folder: TempDir, block: &str) -> Self {
+    pub(crate) async fn start_in(folder: TempDir, block: &str) -> Self {
         let port = free_port();
         let path = folder.path().display().to_string();
         let block = block.replace("{folder}", &path).replace("{port}", &port.to_string());
@@ -139,7 +146,7 @@ impl Nginx {
         nginx
     }
 
-    pub async fn begin(&mut self) {
+    pub(crate) async fn begin(&mut self) {
         let configuration = self.folder.path().join("nginx.conf");
         let child = Command::new("/usr/sbin/nginx")
             .arg("-c")
@@ -154,22 +161,22 @@ impl Nginx {
         wait_until("nginx listens", || std::net::TcpStream::connect(address).is_ok()).await;
     }
 
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.server = None;
     }
 
-    pub fn url(&self, scheme: &str, path: &str) -> String {
+    pub(crate) fn url(&self, scheme: &str, path: &str) -> String {
         format!("{scheme}://localhost:{}{path}", self.port)
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
 
 /// Makes, with openssl, an authority `ca.pem` and a certificate `server.pem` with `server.key` that it signed for a
 /// name, good for one day.
-pub fn certify(folder: &Path, name: &str) {
+pub(crate) fn certify(folder: &Path, name: &str) {
     let openssl = |arguments: &str| {
         let done = Command::new("openssl")
             .args(arguments.split_whitespace())
@@ -191,7 +198,7 @@ pub fn certify(folder: &Path, name: &str) {
 
 /// Keeps what the probes found.
 #[derive(Default)]
-pub struct Found {
+pub(crate) struct Found {
     results: Mutex<Vec<ProbeResult>>,
     networks: Mutex<Vec<NetworkChanged>>,
 }
@@ -201,7 +208,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Found {
-    pub fn of(&self, name: &str) -> Vec<ProbeResult> {
+    pub(crate) fn of(&self, name: &str) -> Vec<ProbeResult> {
         let all = lock(&self.results);
         all.iter()
             .filter(|result| result.probe.as_str() == name)
@@ -209,15 +216,15 @@ impl Found {
             .collect()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         lock(&self.results).len()
     }
 
-    pub fn all(&self) -> Vec<ProbeResult> {
+    pub(crate) fn all(&self) -> Vec<ProbeResult> {
         lock(&self.results).clone()
     }
 
-    pub fn networks(&self) -> Vec<Network> {
+    pub(crate) fn networks(&self) -> Vec<Network> {
         lock(&self.networks).iter().map(|changed| changed.to).collect()
     }
 }
