@@ -81,7 +81,7 @@ CREATE TABLE view (
 CREATE INDEX view_closed ON view (view, seq) WHERE closed = 1;
 
 -- Jobs in the order in which they were queued. `state` is waiting, begun (an attempt runs), left (an attempt ended
--- with its process) or ended.
+-- with its process), stopped (an attempt was cut short by an orderly stop) or ended.
 CREATE TABLE job (
     place           INTEGER PRIMARY KEY AUTOINCREMENT,
     id              TEXT NOT NULL UNIQUE,

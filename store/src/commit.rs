@@ -331,7 +331,8 @@ async fn attempt(
         return Err(put_in("lose the answer of COMMIT").into());
     }
     engine.ledger.link = written.link;
-    shared.publish(engine, &commit, changes, &written.places, clock);
+    let changes = changes.into_iter().zip(written.places).collect();
+    shared.publish(engine, &commit, changes, clock);
     Ok(answers)
 }
 
@@ -345,11 +346,11 @@ async fn look_up(engine: &mut Engine, inputs: &[Input]) -> Result<Known, StoreEr
     let mut from: Option<Elapsed> = None;
     for input in inputs {
         let Input::Fact(envelope) = input else { continue };
-        if let Fact::Configured(configured) = &envelope.fact {
-            if let Some(text) = &configured.text {
-                let start = engine.fold.window_start_of(text);
-                from = Some(from.map_or(start, |from| from.min(start)));
-            }
+        if let Fact::Configured(configured) = &envelope.fact
+            && let Some(text) = &configured.text
+        {
+            let start = engine.fold.window_start_of(text);
+            from = Some(from.map_or(start, |from| from.min(start)));
         }
         let Some(key) = &envelope.key else { continue };
         let found: Option<(i64, String)> = sqlx::query_as("SELECT seq, body FROM fact WHERE source = ? AND key = ?")

@@ -25,8 +25,6 @@ use crate::Journal;
 
 /// Longest sleep before the clocks are read again.
 const NAP_MAX: Duration = Duration::from_secs(60);
-/// Wait before a refused commit is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 /// Most characters of a reason that are kept.
 const WHY_MAX: usize = 500;
 
@@ -77,6 +75,10 @@ impl Drop for Lease {
 
 /// Whether an attempt may run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each attempt, and nearly always the large one"
+)]
 pub enum Begun {
     /// This attempt is committed: run it.
     Attempt(Attempt),
@@ -106,6 +108,7 @@ impl Jobs {
     }
 
     /// Every job that did not come to its end.
+    #[expect(clippy::unused_async, reason = "an engine on another host has to ask for it")]
     pub async fn waiting(&self) -> Vec<JobStatus> {
         let clock = self.journal.shared.clocks.now();
         self.journal.shared.jobs.lock().waiting(&clock, self.now())
@@ -122,13 +125,6 @@ impl Jobs {
             let picked = shared.jobs.lock().pick(queue, &clock);
             let nap = match picked {
                 Pick::Due(entry) => return Some(self.taken(*entry)),
-                Pick::Parked(entry) => {
-                    let taken = self.taken(*entry);
-                    match self.park(&taken).await {
-                        Ok(()) => continue,
-                        Err(_) => RETRY,
-                    }
-                }
                 Pick::Wait(wait) => wait
                     .and_then(|wait| Duration::try_from(wait).ok())
                     .map_or(NAP_MAX, |wait| wait.min(NAP_MAX)),
@@ -158,8 +154,9 @@ impl Jobs {
             self.finish(&entry, Ending::Expired, why).await?;
             return Ok(Begun::Expired);
         }
-        if entry.crashed >= entry::CRASHES_MAX {
-            self.park(taken).await?;
+        if entry.crashes() >= entry::CRASHES_MAX {
+            let why = format!("{} attempts ended with the process that made them", entry.crashes());
+            self.finish(&entry, Ending::Parked, &why).await?;
             return Ok(Begun::Parked);
         }
         if entry.attempts == 0 {
@@ -169,6 +166,7 @@ impl Jobs {
             let begun = JobChange::Begun {
                 job: id,
                 attempts: entry.attempts.saturating_add(1),
+                crashed: entry.crashes(),
             };
             self.journal.submit_item(None, Some(begun)).await?;
         }
@@ -177,6 +175,7 @@ impl Jobs {
             entry.hold = Hold::Running;
             entry.tried = true;
             entry.left = false;
+            entry.stopped = false;
         });
         Ok(board.get(id).map_or(Begun::Superseded, |entry| {
             Begun::Attempt(Attempt {
@@ -210,6 +209,21 @@ impl Jobs {
             Outcome::Held { why } => self.finish(&entry, Ending::Held, &why).await,
             Outcome::Later { why, not_before } => self.later(&entry, &cut(&why), not_before).await,
         }
+    }
+
+    /// An attempt was cut short because the process ends in order. It stays begun, so that the next process looks at it
+    /// or adopts it, but it does not count as one that crashed.
+    ///
+    /// # Errors
+    /// When the commit failed; it counts as crashed then.
+    pub async fn stopped(&self, attempt: &Attempt) -> Result<(), SubmitError> {
+        let job = attempt.job.id;
+        let same = |entry: &Entry| entry.attempts == attempt.number;
+        let current = self.journal.shared.jobs.lock().get(job).is_some_and(same);
+        if current {
+            self.journal.submit_item(None, Some(JobChange::Stopped { job })).await?;
+        }
+        Ok(())
     }
 
     /// After a failed attempt: waits, or ends what expired.
@@ -247,13 +261,6 @@ impl Jobs {
             .lock()
             .edit(id, |entry| entry.hold = Hold::Taken);
         Ok(())
-    }
-
-    async fn park(&self, taken: &Taken) -> Result<(), SubmitError> {
-        let entry = self.journal.shared.jobs.lock().get(taken.job.id).cloned();
-        let Some(entry) = entry else { return Ok(()) };
-        let why = format!("{} attempts ended with the process that made them", entry.crashed);
-        self.finish(&entry, Ending::Parked, &why).await
     }
 
     async fn finish(&self, entry: &Entry, ending: Ending, why: &str) -> Result<(), SubmitError> {

@@ -112,6 +112,7 @@ impl Journal {
     }
 
     /// The views as last committed.
+    #[expect(clippy::unused_async, reason = "an engine on another host has to ask for them")]
     pub async fn views(&self) -> ViewsGuard {
         self.shared.views()
     }

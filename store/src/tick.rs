@@ -87,14 +87,14 @@ impl<T: TickSource> Store<T> {
         }
         let part = self.telemetry.copy().await;
         let views = self.journal.views().await;
-        if let (Some(last), Some(head)) = (views.now.telemetry, part.head) {
-            if last.generation != head.generation {
-                let replaced = Fact::TelemetryReplaced(TelemetryReplaced {
-                    before: last.generation,
-                    now: head.generation,
-                });
-                self.submit(replaced).await?;
-            }
+        if let (Some(last), Some(head)) = (views.now.telemetry, part.head)
+            && last.generation != head.generation
+        {
+            let replaced = Fact::TelemetryReplaced(TelemetryReplaced {
+                before: last.generation,
+                now: head.generation,
+            });
+            self.submit(replaced).await?;
         }
         let before = views.now.tick;
         let tick = Fact::Tick(Tick {

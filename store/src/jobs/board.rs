@@ -31,8 +31,6 @@ pub(crate) struct Shared {
 pub(crate) enum Pick {
     /// This one is due and now taken.
     Due(Box<Entry>),
-    /// This one must end: three attempts ended with their process.
-    Parked(Box<Entry>),
     /// Nothing before so long, unless something changes.
     Wait(Option<SignedDuration>),
 }
@@ -69,6 +67,7 @@ impl Board {
             if let Some(known) = before.remove(entry.job.id) {
                 entry.hold = known.hold;
                 entry.left = known.left;
+                entry.stopped = known.stopped;
                 entry.tried = known.tried;
             }
             self.insert(entry);
@@ -116,7 +115,15 @@ impl Board {
                 entry.attempts = 1;
                 entry.composed = composed;
             }),
-            JobChange::Begun { job, attempts } => self.edit(job, |entry| entry.attempts = attempts),
+            JobChange::Begun { job, attempts, crashed } => self.edit(job, |entry| {
+                entry.attempts = attempts;
+                entry.crashed = crashed;
+            }),
+            JobChange::Stopped { job } => self.edit(job, |entry| {
+                entry.hold = Hold::Taken;
+                entry.left = true;
+                entry.stopped = true;
+            }),
             JobChange::Later {
                 job,
                 why,
@@ -126,6 +133,7 @@ impl Board {
                 entry.failure = Some(why);
                 entry.not_before = Some((boot_id, not_before));
                 entry.left = false;
+                entry.crashed = 0;
             }),
             JobChange::Ended { job } => drop(self.remove(job)),
         }
@@ -162,12 +170,7 @@ impl Board {
         match due {
             Some(entry) => {
                 entry.hold = Hold::Taken;
-                let entry = Box::new(entry.clone());
-                if entry.is_parked() {
-                    Pick::Parked(entry)
-                } else {
-                    Pick::Due(entry)
-                }
+                Pick::Due(Box::new(entry.clone()))
             }
             None => Pick::Wait(wait),
         }
@@ -176,10 +179,7 @@ impl Board {
     /// A worker let go of a job. An attempt of which it gave no outcome is left to the rules for crashes.
     pub(crate) fn release(&mut self, job: JobId) {
         self.edit(job, |entry| {
-            if entry.hold == Hold::Running {
-                entry.left = true;
-                entry.crashed = entry.crashed.saturating_add(1);
-            }
+            entry.left |= entry.hold == Hold::Running;
             entry.hold = Hold::Free;
         });
     }

@@ -28,7 +28,7 @@ pub(crate) struct Entry {
     pub(crate) job: Job,
     pub(crate) queued_at: Elapsed,
     pub(crate) attempts: u32,
-    /// Attempts that ended with their process.
+    /// Attempts in a row that ended with their process and were followed by another one.
     pub(crate) crashed: u32,
     pub(crate) composed: Option<String>,
     pub(crate) failure: Option<String>,
@@ -36,6 +36,8 @@ pub(crate) struct Entry {
     pub(crate) not_before: Option<(BootId, Boottime)>,
     /// An attempt was begun of which nobody knows the outcome.
     pub(crate) left: bool,
+    /// That attempt was cut short by an orderly stop, which is no crash.
+    pub(crate) stopped: bool,
     /// An attempt was made since this process started.
     pub(crate) tried: bool,
     pub(crate) hold: Hold,
@@ -53,6 +55,7 @@ impl Entry {
             failure: None,
             not_before: None,
             left: false,
+            stopped: false,
             tried: false,
             hold: Hold::Free,
         }
@@ -91,10 +94,10 @@ impl Entry {
         Some(self.queued_at.plus(expires).since(now))
     }
 
-    /// Three attempts ended with their process: only an act may still be looked at.
-    pub(crate) fn is_parked(&self) -> bool {
-        let observing = self.left && self.job.on_crash == OnCrash::Observe;
-        self.crashed >= CRASHES_MAX && !observing
+    /// Attempts in a row that ended with their process. What is adopted, or found ended, after a crash does not count
+    /// before another attempt is wanted.
+    pub(crate) fn crashes(&self) -> u32 {
+        self.crashed.saturating_add(u32::from(self.left && !self.stopped))
     }
 }
 
@@ -106,7 +109,7 @@ pub(crate) enum JobChange {
     /// Its first attempt was recorded.
     Started { job: JobId, composed: Option<String> },
     /// A later attempt begins.
-    Begun { job: JobId, attempts: u32 },
+    Begun { job: JobId, attempts: u32, crashed: u32 },
     /// An attempt failed; the next one waits.
     Later {
         job: JobId,
@@ -114,6 +117,8 @@ pub(crate) enum JobChange {
         boot_id: BootId,
         not_before: Boottime,
     },
+    /// An attempt was cut short by an orderly stop.
+    Stopped { job: JobId },
     /// It came to its end.
     Ended { job: JobId },
 }
@@ -130,9 +135,10 @@ pub(crate) async fn write_change(
                 .bind(composed.clone())
                 .bind(job.to_string())
         }
-        JobChange::Begun { job, attempts } => {
-            query("UPDATE job SET state = 'begun', attempts = ? WHERE id = ? AND state <> 'ended'")
+        JobChange::Begun { job, attempts, crashed } => {
+            query("UPDATE job SET state = 'begun', attempts = ?, crashed = ? WHERE id = ? AND state <> 'ended'")
                 .bind(i64::from(*attempts))
+                .bind(i64::from(*crashed))
                 .bind(job.to_string())
         }
         JobChange::Later {
@@ -141,13 +147,16 @@ pub(crate) async fn write_change(
             boot_id,
             not_before,
         } => query(
-            "UPDATE job SET state = 'waiting', failure = ?, not_before = ?, not_before_boot = ? WHERE id = ? AND state \
+            "UPDATE job SET state = 'waiting', crashed = 0, failure = ?, not_before = ?, not_before_boot = ? WHERE id = ? AND state \
              <> 'ended'",
         )
         .bind(why.clone())
         .bind(not_before.0)
         .bind(boot_id.0.clone())
         .bind(job.to_string()),
+        JobChange::Stopped { job } => {
+            query("UPDATE job SET state = 'stopped' WHERE id = ? AND state = 'begun'").bind(job.to_string())
+        }
         JobChange::Ended { job } => {
             query("UPDATE job SET state = 'ended', composed = NULL WHERE id = ?").bind(job.to_string())
         }
@@ -172,7 +181,7 @@ async fn insert(connection: &mut SqliteConnection, job: &Job, at: Elapsed) -> Re
 pub(crate) async fn load_jobs(connection: &mut SqliteConnection, new_process: bool) -> Result<Vec<Entry>, StoreError> {
     let doing = "read the jobs";
     if new_process {
-        let left = "UPDATE job SET state = 'left', crashed = crashed + 1 WHERE state = 'begun'";
+        let left = "UPDATE job SET state = 'left' WHERE state = 'begun'";
         execute(connection, left).await.map_err(StoreError::database(doing))?;
     }
     let rows = query(
@@ -218,7 +227,8 @@ fn columns(row: &SqliteRow) -> Result<(String, Entry), sqlx::Error> {
         composed: row.try_get("composed")?,
         failure: row.try_get("failure")?,
         not_before: boot.zip(not_before).map(|(boot, at)| (BootId(boot), Boottime(at))),
-        left: state == "left",
+        left: state == "left" || state == "stopped",
+        stopped: state == "stopped",
         ..Entry::new(row.try_get("place")?, nothing, Elapsed(row.try_get("queued_at")?))
     };
     Ok((row.try_get("job")?, entry))

@@ -112,13 +112,12 @@ impl Shared {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// Shows a commit that is durable to everybody.
+    /// Shows a commit that is durable to everybody; its changes of jobs come with the places of those it queued.
     pub(crate) fn publish(
         &self,
         engine: &Engine,
         commit: &Commit,
-        changes: Vec<JobChange>,
-        places: &[Option<i64>],
+        changes: Vec<(JobChange, Option<i64>)>,
         clock: &Clock,
     ) {
         self.reader.know(&engine.ledger.dictionary);
@@ -133,8 +132,8 @@ impl Shared {
         }
         {
             let mut board = self.jobs.lock();
-            for (change, place) in changes.into_iter().zip(places) {
-                board.apply(change, *place);
+            for (change, place) in changes {
+                board.apply(change, place);
             }
         }
         let deployed = |fact: &events::Recorded| matches!(fact.fact(), Fact::DeploymentRecorded(_));

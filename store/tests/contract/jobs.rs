@@ -173,15 +173,29 @@ async fn three_attempts_that_died_with_their_process_park_a_job<E: Engine>(desti
     }
     let running = Running::start(&engine, &clock, Options::default()).await;
     let jobs = running.journal.jobs();
-    if destination.contains("observe") {
-        // It is still looked at; only a fourth attempt is refused.
-        let taken = next(&jobs, &queue).await;
-        assert!(taken.left_begun);
-        assert_eq!(jobs.begin(&taken).await, Ok(Begun::Parked));
-    } else {
-        assert!(nothing(&jobs, &queue).await);
-    }
+    // It may still be looked at, or adopted; only a fourth attempt is refused.
+    let taken = next(&jobs, &queue).await;
+    assert!(taken.left_begun);
+    assert_eq!(jobs.begin(&taken).await, Ok(Begun::Parked));
     assert_eq!(ending(&running).await, Some(Ending::Parked));
+}
+
+async fn attempts_cut_short_by_an_orderly_stop_park_nothing<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    running.submit(ask("restart")).await.unwrap();
+    running.end().await;
+    for round in 0..5 {
+        let running = Running::start(&engine, &clock, Options::default()).await;
+        let jobs = running.journal.jobs();
+        let taken = next(&jobs, "notify/restart").await;
+        assert_eq!(taken.left_begun, round > 0);
+        let attempt = begin(&jobs, &taken).await;
+        jobs.stopped(&attempt).await.unwrap();
+        drop(taken);
+        drop(jobs);
+        running.end().await;
+    }
 }
 
 async fn a_worker_that_panics_leaves_its_attempt_to_the_crash_rules<E: Engine>() {
@@ -270,6 +284,11 @@ async fn parked() {
     for destination in ["me", "restart", "observe"] {
         three_attempts_that_died_with_their_process_park_a_job::<Sqlite>(destination).await;
     }
+}
+
+#[tokio::test]
+async fn orderly() {
+    attempts_cut_short_by_an_orderly_stop_park_nothing::<Sqlite>().await;
 }
 
 #[tokio::test]

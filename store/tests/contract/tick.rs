@@ -75,7 +75,7 @@ impl Faults for Often {
         match point {
             FaultPoint::DiskFull => false,
             _ if commit < CommitId(4) => false,
-            _ => self.next() % 5 == 0,
+            _ => self.next().is_multiple_of(5),
         }
     }
 }
