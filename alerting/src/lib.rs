@@ -16,7 +16,7 @@ mod worker;
 
 pub use self::{
     house::{paging, reactors},
-    message::{Body, DIGEST_OVER, IncidentBody, Kind, MessageComposer, TEXT_MAX, TITLE_MAX},
+    message::{BODY_BYTES_MAX, Body, DIGEST_OVER, IncidentBody, Kind, MessageComposer, TEXT_MAX, TITLE_MAX},
     notifier::{Destinations, MESSAGE_EXPIRES, Notifier, queue_of},
     paging::Paging,
     phase::{Hold, Seen, State, step},

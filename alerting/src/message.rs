@@ -18,6 +18,8 @@ use crate::words::{clip, moment};
 pub const TITLE_MAX: usize = 120;
 /// Longest text.
 pub const TEXT_MAX: usize = 6000;
+/// Longest body: what Standard Webhooks asks of senders.
+pub const BODY_BYTES_MAX: usize = 20_000;
 /// Of more messages than this for one destination one digest is made.
 pub const DIGEST_OVER: usize = 5;
 /// Most messages that one digest covers; the rest gets the next one.
@@ -54,19 +56,18 @@ impl Composer for MessageComposer {
         } else {
             single(views, about, &waiting, now)
         };
-        let body = Body {
+        let mut body = Body {
             version: 1,
             id: job.id,
             kind: draft.kind,
             title: clip(&draft.title, TITLE_MAX),
-            text: cut(&draft.text),
+            text: cut(&draft.text, TEXT_MAX),
             severity: draft.severity,
             incident: draft.incident,
             at: now.wall,
         };
         Some(Composition {
-            // A body of texts and numbers cannot fail to serialise.
-            body: serde_json::to_string(&body).unwrap_or_default(),
+            body: fitted(&mut body),
             covers: draft.covers,
         })
     }
@@ -205,8 +206,27 @@ fn other() -> Draft {
     }
 }
 
-/// A text no longer than [`TEXT_MAX`], without control characters but line ends.
-fn cut(text: &str) -> String {
+/// The body as JSON, shortened until it is no longer than [`BODY_BYTES_MAX`].
+fn fitted(body: &mut Body) -> String {
+    let mut json = String::new();
+    for (characters, items) in [(TEXT_MAX, 10), (3000, 5), (1000, 2), (300, 0)] {
+        body.text = cut(&body.text, characters);
+        if let Some(incident) = &mut body.incident {
+            incident.readings.truncate(items);
+            incident.changes.truncate(items);
+            incident.actions.truncate(items);
+        }
+        // A body of texts and numbers cannot fail to serialise.
+        json = serde_json::to_string(body).unwrap_or_default();
+        if json.len() <= BODY_BYTES_MAX {
+            break;
+        }
+    }
+    json
+}
+
+/// A text no longer than so many characters, without control characters but line ends.
+fn cut(text: &str, characters: usize) -> String {
     let plain = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
-    text.chars().map(plain).take(TEXT_MAX).collect()
+    text.chars().map(plain).take(characters).collect()
 }

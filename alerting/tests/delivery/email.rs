@@ -4,6 +4,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -56,8 +57,14 @@ fn certificates(folder: &Path) {
     std::fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();
 }
 
+/// A port below those that the kernel gives to outgoing connections: one of those could connect to itself.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() * 37 % 18_000).unwrap();
+    let mut ports = (0..18_000).map(|_| 12_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 18_000);
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
 }
 
 impl Server {

@@ -74,3 +74,21 @@ fn a_cut_off_says_what_to_do() {
          To do: look at the network of the machine that Watchkeep runs on."
     );
 }
+
+#[test]
+fn hostile_texts_stay_within_bounds() {
+    let wild = "\\u0000\\u001b[31m\\\"🦀\\n".repeat(400);
+    let mut settings = format!(
+        "notify = [\"me\"]\n[alert.x]\nfor = \"5s\"\nnotify = [\"me\"]\nrunbook = \"{wild}\"\nsummary = \"{wild}\"\n"
+    );
+    let leaves: Vec<String> = (0..60).map(|n| format!("not up(p{n})")).collect();
+    settings.push_str(&format!("when = \"{}\"\n", leaves.join(" or ")));
+    (0..60).for_each(|n| settings.push_str(&format!("[probe.p{n}]\nnear = true\n")));
+    let mut play = Play::new(&settings);
+    play.play("0:00 probe p1 fail timeout\n1:00");
+    let body = &play.delivered.first().unwrap().body;
+    assert!(body.title.chars().count() <= alerting::TITLE_MAX);
+    assert!(!body.title.chars().any(char::is_control), "{:?}", body.title);
+    assert!(!body.text.chars().any(|c| c.is_control() && c != '\n'));
+    assert!(serde_json::to_string(body).unwrap().len() <= alerting::BODY_BYTES_MAX);
+}
