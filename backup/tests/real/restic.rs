@@ -12,7 +12,7 @@ use crate::{
     s3,
     support::{
         PASSWORD, Place, RECOVERY, Server, assert_same_tree, backup_and_prove, child_that_backs_up, output, refused,
-        run, signal, wait_until,
+        run, signal, tool, wait_until,
     },
 };
 
@@ -198,7 +198,7 @@ fn stock_restic_reads_our_repository_over_s3() {
     let place = Place::new();
     place.fill();
     let server = Server::start(|port| {
-        let mut command = Command::new("moto_server");
+        let mut command = Command::new(tool("python/bin/moto_server"));
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         command
     });

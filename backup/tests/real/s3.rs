@@ -29,7 +29,7 @@ pub(crate) fn settings(port: u16) -> S3 {
 fn server(place: &Place) -> Server {
     fs::create_dir_all(place.path("s3/backups")).unwrap();
     Server::start(|port| {
-        let mut command = Command::new(tool("s3s-fs"));
+        let mut command = Command::new(tool("s3s/s3s-fs"));
         command.args([
             "--access-key",
             ACCESS,

@@ -248,14 +248,14 @@ impl Drop for Server {
     }
 }
 
-/// A test server that `./test` installs below `target/tools/bin`, or one on the path.
-pub(crate) fn tool(name: &str) -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../target/tools/bin")
-        .join(name);
-    if installed.exists() {
-        installed
-    } else {
-        PathBuf::from(name)
-    }
+/// A program that `./test --prepare` installed below `target/test-tools`.
+pub(crate) fn tool(relative: &str) -> PathBuf {
+    let binary = std::env::current_exe().unwrap();
+    let target = binary
+        .ancestors()
+        .find(|folder| folder.join("CACHEDIR.TAG").exists())
+        .unwrap();
+    let path = target.join("test-tools").join(relative);
+    assert!(path.exists(), "{} is missing: run ./test --prepare", path.display());
+    path
 }
