@@ -61,7 +61,15 @@ pub trait Children: Send + Sync {
     /// Starts the child of a job, unless it was begun before, and waits for its end. Lines that it reports are handed
     /// to `line` in order, with their number; after a crash again from the first one. At `stop` the wait ends with `None`
     /// and the child goes on; at the deadline its process group is killed.
-    async fn run(&self, job: JobId, task: &ChildTask, deadline: Duration, lines: &dyn Lines, stop: &dyn Stop) -> Option<ChildEnd>;
+    #[expect(clippy::too_many_arguments, reason = "each is one thing of its own; a struct would only rename them")]
+    async fn run(
+        &self,
+        job: JobId,
+        task: &ChildTask,
+        deadline: Duration,
+        lines: &dyn Lines,
+        stop: &dyn Stop,
+    ) -> Option<ChildEnd>;
 
     /// Forgets the run directory of a job that is at its end.
     async fn forget(&self, job: JobId);
