@@ -199,13 +199,13 @@ pub(crate) fn output(command: &mut Command) -> String {
     text
 }
 
-/// Waits until something holds, for at most half a minute.
+/// Waits until something holds, for at most two minutes: the machine may be busy.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(
-            started.elapsed() < Duration::from_secs(30),
+            started.elapsed() < Duration::from_secs(120),
             "waited too long until {what}"
         );
         std::thread::park_timeout(Duration::from_millis(10));
