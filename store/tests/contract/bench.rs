@@ -1,7 +1,7 @@
 //! What the tests share: engines, a clock that is moved by hand, toy reactors, a journal that can be crashed.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -34,14 +34,27 @@ pub(crate) trait Engine: Send + Sync {
 
 /// SQLite in a folder.
 pub(crate) struct Sqlite {
-    folder: tempfile::TempDir,
+    path: PathBuf,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Sqlite {
+    /// In a folder that somebody else made.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            _folder: None,
+        }
+    }
 }
 
 #[async_trait]
 impl Engine for Sqlite {
     fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            path: folder.path().to_owned(),
+            _folder: Some(folder),
         }
     }
 
@@ -57,7 +70,7 @@ impl Engine for Sqlite {
     }
 
     fn path(&self) -> &Path {
-        self.folder.path()
+        &self.path
     }
 }
 

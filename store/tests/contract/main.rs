@@ -12,6 +12,8 @@ mod doubt;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod record;
 #[cfg(test)]
 mod silence;

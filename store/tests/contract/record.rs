@@ -259,7 +259,8 @@ async fn the_journal_is_read_while_nobody_owns_it() {
         .submit(fact("x", Fact::Stopped(events::Stopped { reason: "x".to_owned() })))
         .await
         .unwrap();
-    running.end().await;
+    running.crash().await;
+    // Also what a crash left in the write-ahead log.
     let reader = Reader::open(&Folder::look(engine.path()).unwrap()).await.unwrap();
     assert_eq!(reader.all_facts(Seq(1), 10).await.unwrap().len(), 3);
     assert_eq!(reader.stored_views().await.unwrap().now.version, "0.0.0");
