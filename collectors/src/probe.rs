@@ -54,7 +54,12 @@ config::kinds! {
 /// A kind of probe: its part of the configuration.
 #[async_trait]
 pub trait ProbeKind: Send + Sync {
-    /// Makes the probe. Reads certificate files and secrets; reaches nobody.
+    /// What is wrong with the configuration by itself: needs no file, no secret and nobody else.
+    fn mistakes(&self) -> Vec<Mistake> {
+        Vec::new()
+    }
+
+    /// Makes the probe, of a configuration without mistakes. Reads certificate files and secrets; reaches nobody.
     fn build(&self, context: &Context) -> Result<Box<dyn Probe>, Mistake>;
 
     /// What it looks at, for messages and for its place in the interval; without secrets, the same at every start.
@@ -72,6 +77,13 @@ pub trait ProbeKind: Send + Sync {
     /// Tries it, for `watchkeep check`.
     async fn preflight(&self, context: &Context) -> Vec<Finding> {
         let what = self.target();
+        if let Some(mistake) = self.mistakes().into_iter().next() {
+            return vec![Finding::problem(
+                what,
+                mistake.message,
+                mistake.help.unwrap_or_default(),
+            )];
+        }
         let probe = match self.build(context) {
             Ok(probe) => probe,
             Err(mistake) => {

@@ -7,6 +7,7 @@ use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use collectors::probe::ProbeSettings;
 use events::{EVIDENCE_MAX, Look, Reason, Status};
+use outbound::Context;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -25,6 +26,7 @@ const SHOP: &str = r#"
     location = /closed { auth_basic "shop"; auth_basic_user_file {folder}/users; try_files /none @in; }
     location @in { return 200 "in"; }
     location = /key { if ($http_x_key = "s3cret") { return 204; } return 403; }
+    location = /echo { return 500 "you sent $http_authorization"; }
     location = /posted { if ($request_method = POST) { return 201; } return 405; }
 "#;
 
@@ -145,6 +147,10 @@ async fn http_shows_who_asks_without_showing_the_secret() {
     let refused = look_by(&context, &login(&wrong)).await;
     fails(&refused, Reason::HttpStatus);
     assert!(!format!("{refused:?}").contains("byron"));
+    let echo = login(&right).replace("/closed", "/echo");
+    let echoed = look_by(&context, &echo).await;
+    fails(&echoed, Reason::HttpStatus);
+    assert!(echoed.evidence.ends_with("you sent <secret>"), "{}", echoed.evidence);
     let url = nginx.url("http", "/key");
     let keyed = format!("http = {{ url = \"{url}\", secret_headers = {{ X-Key = {{ file = \"{key}\" }} }} }}");
     passes(&look_by(&context, &keyed).await);
@@ -367,6 +373,13 @@ async fn disks() {
     );
 }
 
+fn build(settings: &ProbeSettings, context: &Context) -> Result<(), config::Mistake> {
+    match settings.mistakes().into_iter().next() {
+        Some(mistake) => Err(mistake),
+        None => settings.check.as_dyn().build(context).map(|_| ()),
+    }
+}
+
 #[test]
 fn configuration_says_what_is_wrong() {
     let context = context();
@@ -375,9 +388,9 @@ fn configuration_says_what_is_wrong() {
             config::load(&config::Source::new("probe.toml", format!("check.{check}")));
         match settings {
             Err(mistakes) => mistakes.to_string(),
-            Ok(settings) => match settings.check.as_dyn().build(&context) {
+            Ok(settings) => match build(&settings, &context) {
                 Err(mistake) => format!("{} {}", mistake.message, mistake.help.unwrap_or_default()),
-                Ok(_) => "nothing is wrong".to_owned(),
+                Ok(()) => "nothing is wrong".to_owned(),
             },
         }
     };

@@ -77,8 +77,11 @@ impl CommandCheck {
 
 #[async_trait]
 impl ProbeKind for CommandCheck {
+    fn mistakes(&self) -> Vec<Mistake> {
+        self.program().err().into_iter().collect()
+    }
+
     fn build(&self, _: &Context) -> Result<Box<dyn Probe>, Mistake> {
-        self.program()?;
         Ok(Box::new(CommandProbe(self.clone())))
     }
 

@@ -128,13 +128,15 @@ struct DiskProbe {
 
 #[async_trait]
 impl ProbeKind for DiskCheck {
-    fn build(&self, _: &Context) -> Result<Box<dyn Probe>, Mistake> {
-        if !self.path.is_absolute() {
-            return Err(Mistake::at(
-                self.path.span(),
-                format!("{} is no absolute path", self.path.display()),
-            ));
+    fn mistakes(&self) -> Vec<Mistake> {
+        if self.path.is_absolute() {
+            return Vec::new();
         }
+        let message = format!("{} is no absolute path", self.path.display());
+        vec![Mistake::at(self.path.span(), message)]
+    }
+
+    fn build(&self, _: &Context) -> Result<Box<dyn Probe>, Mistake> {
         Ok(Box::new(DiskProbe {
             check: self.clone(),
             is_hanging: Arc::default(),

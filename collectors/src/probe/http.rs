@@ -2,12 +2,12 @@
 
 mod body;
 mod exchange;
+mod request;
 mod statuses;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
-use base64::Engine;
 use config::{Located, Mistake, Secret, Span, WebUrl};
 use events::{EVIDENCE_MAX, Look, Reason, Status};
 use outbound::Context;
@@ -19,6 +19,7 @@ pub use self::statuses::Statuses;
 use self::{
     body::Conditions,
     exchange::{Answer, Exchange},
+    request::Request,
 };
 use super::{
     Endpoint, Probe, ProbeKind,
@@ -29,8 +30,6 @@ use super::{
 
 /// How much of a body is read when it has to hold something.
 const BODY_MAX: usize = 256 * 1024;
-/// Largest body that is sent.
-const SENT_MAX: usize = 64 * 1024;
 
 /// `check.http`: an HTTP or HTTPS address.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -124,7 +123,7 @@ pub struct BasicAuth {
 
 struct HttpProbe {
     route: Route,
-    request: Vec<u8>,
+    request: Request,
     is_head: bool,
     status: Statuses,
     conditions: Conditions,
@@ -146,132 +145,23 @@ impl HttpCheck {
         Route::new(context, Endpoint::known(host, self.url.port()), config)
             .ok_or_else(|| Mistake::at(self.url.span(), format!("no certificate can be for the name {host:?}")))
     }
-
-    /// The request, byte for byte the same at each look.
-    fn request(&self) -> Result<Vec<u8>, Mistake> {
-        let url = self.url.as_url();
-        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let mut head = Head::new(&format!("{} {}{query} HTTP/1.1", self.method.text(), url.path()));
-        let host = url.port().map_or_else(
-            || self.url.host().to_owned(),
-            |port| format!("{}:{port}", self.url.host()),
-        );
-        for (name, value) in [
-            ("Host", host.as_str()),
-            ("User-Agent", outbound::USER_AGENT),
-            ("Accept", "*/*"),
-        ] {
-            if !self.sets(name) {
-                head.add(name, value);
-            }
-        }
-        head.add("Connection", "close");
-        for (name, value) in &self.headers {
-            head.checked(name, value)?;
-        }
-        for (name, secret) in &self.secret_headers {
-            head.checked(name, read(secret)?.expose())?;
-        }
-        match &self.auth {
-            None => {}
-            Some(Auth::Bearer(token)) => head.checked(
-                &at("Authorization", token),
-                &format!("Bearer {}", read(token)?.expose()),
-            )?,
-            Some(Auth::Basic(basic)) => head.checked(&at("Authorization", &basic.user), &basic.value()?)?,
-        }
-        let body = self.body.as_ref().map_or("", |body| body.as_str());
-        if let Some(located) = &self.body {
-            if body.len() > SENT_MAX {
-                return Err(Mistake::at(located.span(), "the body is larger than 64 KiB"));
-            }
-            head.add("Content-Length", &body.len().to_string());
-        } else if matches!(self.method, Method::Post | Method::Put | Method::Patch) {
-            head.add("Content-Length", "0");
-        }
-        let mut bytes = head.0.into_bytes();
-        bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(body.as_bytes());
-        Ok(bytes)
-    }
-
-    fn sets(&self, name: &str) -> bool {
-        let headers = self.headers.keys().chain(self.secret_headers.keys());
-        headers.into_iter().any(|header| header.eq_ignore_ascii_case(name))
-    }
-}
-
-impl BasicAuth {
-    fn value(&self) -> Result<String, Mistake> {
-        if self.user.contains(':') {
-            let help = "RFC 7617 has no way to send one";
-            return Err(Mistake::at(self.user.span(), "a user must not hold a colon").help(help));
-        }
-        let pair = format!("{}:{}", *self.user, read(&self.password)?.expose());
-        Ok(format!(
-            "Basic {}",
-            base64::engine::general_purpose::STANDARD.encode(pair)
-        ))
-    }
-}
-
-fn at<T>(name: &str, place: &Located<T>) -> Located<String> {
-    Located::new(name.to_owned(), place.span())
-}
-
-fn read(secret: &Located<Secret>) -> Result<config::SecretValue, Mistake> {
-    secret.read().map_err(|error| {
-        Mistake::at(secret.span(), outbound::chain(&error)).help("put the secret there, readable for the daemon only")
-    })
-}
-
-/// The head of a request: nothing gets in that could begin a line of its own.
-struct Head(String);
-
-impl Head {
-    fn new(line: &str) -> Self {
-        Self(format!("{line}\r\n"))
-    }
-
-    fn add(&mut self, name: &str, value: &str) {
-        self.0.push_str(&format!("{name}: {value}\r\n"));
-    }
-
-    fn checked(&mut self, name: &Located<String>, value: &str) -> Result<(), Mistake> {
-        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if name.is_empty() || !name.chars().all(token) {
-            return Err(Mistake::at(
-                name.span(),
-                format!("{:?} is no name of a header", name.as_str()),
-            ));
-        }
-        let ours = ["connection", "content-length", "transfer-encoding"];
-        if ours.iter().any(|our| name.eq_ignore_ascii_case(our)) {
-            return Err(Mistake::at(
-                name.span(),
-                format!("the header {} is set by the probe itself", **name),
-            ));
-        }
-        if value.chars().any(|c| c.is_control() && c != '\t') {
-            return Err(Mistake::at(
-                name.span(),
-                format!("the value of the header {} holds a control character", **name),
-            ));
-        }
-        self.add(name, value);
-        Ok(())
-    }
 }
 
 #[async_trait]
 impl ProbeKind for HttpCheck {
+    fn mistakes(&self) -> Vec<Mistake> {
+        let mut mistakes = request::mistakes(self);
+        mistakes.extend(body::mistakes(self));
+        mistakes
+    }
+
     fn build(&self, context: &Context) -> Result<Box<dyn Probe>, Mistake> {
         Ok(Box::new(HttpProbe {
             route: self.route(context)?,
-            request: self.request()?,
+            request: Request::new(self)?,
             is_head: self.method == Method::Head,
             status: self.status.clone(),
-            conditions: Conditions::new(self)?,
+            conditions: Conditions::new(self),
             slow_over: self.slow_over.map(Span::as_std),
         }))
     }
@@ -303,7 +193,7 @@ impl Probe for HttpProbe {
             Ok(mut line) => {
                 certificate = line.certificate_expires;
                 let exchange = Exchange {
-                    request: &self.request,
+                    request: &self.request.bytes,
                     is_head: self.is_head,
                     body_max: self.conditions.body_wanted(),
                 };
@@ -339,11 +229,16 @@ impl HttpProbe {
             }
             (None, None) => return Look::new(Status::Pass, Reason::Ok, answer.line.as_str()),
         };
-        let mut look = why::fail(reason, detail);
-        look.evidence = evidence(&[answer.line.as_bytes(), b"\n\n", &answer.body]);
+        let mut look = why::fail(reason, self.request.hide(&detail));
+        // Hidden before it is cut: half a secret is one as well.
+        let body = answer.body.get(..SHOWN_MAX).unwrap_or(&answer.body);
+        let body = self.request.hide(&String::from_utf8_lossy(body));
+        look.evidence = evidence(&[answer.line.as_bytes(), b"\n\n", body.as_bytes()]);
         look
     }
 }
 
 /// What is read of a body that nothing is asked of: enough for the evidence.
-const UNASKED: usize = EVIDENCE_MAX;
+const UNASKED: usize = SHOWN_MAX;
+/// What is looked at for the evidence: more than is shown, so that a secret at the cut is seen whole.
+const SHOWN_MAX: usize = 2 * EVIDENCE_MAX;

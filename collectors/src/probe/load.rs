@@ -40,15 +40,19 @@ struct LoadProbe {
 
 #[async_trait]
 impl ProbeKind for LoadCheck {
-    fn build(&self, _: &Context) -> Result<Box<dyn Probe>, Mistake> {
+    fn mistakes(&self) -> Vec<Mistake> {
         let limit = *self.per_core_over;
-        if !(0.01..=10_000.0).contains(&limit) {
-            let message = format!("{limit} is no limit for the load of a core");
-            return Err(
-                Mistake::at(self.per_core_over.span(), message).help("expected a number from 0.01 to 10000, such as 4")
-            );
+        if (0.01..=10_000.0).contains(&limit) {
+            return Vec::new();
         }
-        let hundredths = format!("{:.0}", limit * 100.0).parse().unwrap_or(u64::MAX);
+        let message = format!("{limit} is no limit for the load of a core");
+        vec![Mistake::at(self.per_core_over.span(), message).help("expected a number from 0.01 to 10000, such as 4")]
+    }
+
+    fn build(&self, _: &Context) -> Result<Box<dyn Probe>, Mistake> {
+        let hundredths = format!("{:.0}", *self.per_core_over * 100.0)
+            .parse()
+            .unwrap_or(u64::MAX);
         Ok(Box::new(LoadProbe {
             per_core_over: hundredths,
             memory_below: self.memory_below,

@@ -68,6 +68,9 @@ pub struct Watch {
 impl Watch {
     /// Makes a probe from its configuration.
     pub fn new(name: &config::Name, settings: &ProbeSettings, context: &Context) -> Result<Self, Mistake> {
+        if let Some(mistake) = settings.mistakes().into_iter().next() {
+            return Err(mistake);
+        }
         let kind = settings.check.as_dyn();
         let service = settings
             .service(name)

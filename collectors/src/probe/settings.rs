@@ -50,7 +50,7 @@ fn second_look() -> bool {
 impl ProbeSettings {
     /// What is wrong beyond the single values.
     pub fn mistakes(&self) -> Vec<Mistake> {
-        let mut mistakes = Vec::new();
+        let mut mistakes = self.check.as_dyn().mistakes();
         if *self.every < EVERY_MIN {
             let message = format!("`every` is {}, less than {EVERY_MIN}", *self.every);
             mistakes.push(Mistake::at(self.every.span(), message).help("a probe looks at most once a second"));

@@ -53,10 +53,16 @@ struct TcpProbe {
 
 #[async_trait]
 impl ProbeKind for TcpCheck {
-    fn build(&self, context: &Context) -> Result<Box<dyn Probe>, Mistake> {
-        if let (Some(ca), false) = (&self.ca, self.tls) {
-            return Err(Mistake::at(ca.span(), "`ca` is given, but `tls` is not true").help("add `tls = true`"));
+    fn mistakes(&self) -> Vec<Mistake> {
+        match &self.ca {
+            Some(ca) if !self.tls => {
+                vec![Mistake::at(ca.span(), "`ca` is given, but `tls` is not true").help("add `tls = true`")]
+            }
+            _ => Vec::new(),
         }
+    }
+
+    fn build(&self, context: &Context) -> Result<Box<dyn Probe>, Mistake> {
         let config = match (self.tls, &self.ca) {
             (false, _) => None,
             (true, None) => Some(context.tls().client()),

@@ -17,27 +17,29 @@ pub(super) struct Conditions {
     json: Vec<(String, Value)>,
 }
 
+/// What is wrong with the conditions.
+pub(super) fn mistakes(check: &HttpCheck) -> Vec<Mistake> {
+    let is_pointer = |pointer: &str| pointer.is_empty() || pointer.starts_with('/');
+    let wrong = check.json.keys().filter(|pointer| !is_pointer(pointer));
+    wrong
+        .map(|pointer| {
+            let meant = pointer.replace('.', "/");
+            let help = format!("a JSON pointer begins with a slash: did you mean \"/{meant}\"?");
+            Mistake::at(pointer.span(), format!("{:?} is no JSON pointer", pointer.as_str())).help(help)
+        })
+        .collect()
+}
+
 impl Conditions {
-    pub(super) fn new(check: &HttpCheck) -> Result<Self, Mistake> {
-        for pointer in check.json.keys() {
-            if !pointer.is_empty() && !pointer.starts_with('/') {
-                let message = format!("{:?} is no JSON pointer", pointer.as_str());
-                let help = format!(
-                    "a JSON pointer begins with a slash: did you mean \"/{}\"?",
-                    pointer.replace('.', "/")
-                );
-                return Err(Mistake::at(pointer.span(), message).help(help));
-            }
-        }
-        Ok(Self {
+    pub(super) fn new(check: &HttpCheck) -> Self {
+        let json = check.json.iter();
+        Self {
             contains: check.contains.clone(),
             not_contains: check.not_contains.clone(),
-            json: check
-                .json
-                .iter()
+            json: json
                 .map(|(pointer, value)| (pointer.as_str().to_owned(), value.clone()))
                 .collect(),
-        })
+        }
     }
 
     /// How much of the body is to be read.
