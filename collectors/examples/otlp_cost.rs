@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "telemetry.sdk.name",
         "process.pid",
     ];
-    let spans: Vec<Span> = (0..SPANS).map(span).collect();
+    let spans: Vec<Span> = (0..SPANS).cycle().take(512).map(span).collect();
     let request = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(Resource {
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 ..Resource::default()
             }),
             scope_spans: vec![ScopeSpans {
-                spans: spans.repeat(4),
+                spans,
                 ..ScopeSpans::default()
             }],
             ..ResourceSpans::default()
