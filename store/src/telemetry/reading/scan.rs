@@ -301,10 +301,14 @@ fn finish<T: Footprint>(mut hits: Hits<T>, want: &Want, stopped: Option<Timestam
         .rev()
         .filter(|hit| stopped.is_none_or(|stopped| hit.at.time > stopped))
         .collect();
-    let resume = stopped.map(|stopped| Cursor {
-        time: Timestamp(stopped.0.saturating_add(1)),
-        row: 0,
-        index: 0,
+    // Blocks that begin before the cursor may end after it: never go back behind where this search began.
+    let resume = stopped.map(|stopped| {
+        let after = Cursor {
+            time: Timestamp(stopped.0.saturating_add(1)),
+            row: 0,
+            index: 0,
+        };
+        want.window.before.map_or(after, |before| before.min(after))
     });
     Found {
         complete: stopped.is_none(),
