@@ -58,7 +58,12 @@ const PURE: &[&str] = &[
     "events/src",
     "alerting/src/language",
     "alerting/src/phase",
-    "alerting/src/silence",
+    "alerting/src/rules",
+    "alerting/src/windows",
+    "alerting/src/reactor",
+    "alerting/src/notifier",
+    "alerting/src/message",
+    "alerting/src/paging",
     "recovery/src/guard",
     "backup/src/retention",
 ];

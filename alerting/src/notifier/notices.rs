@@ -122,7 +122,7 @@ impl Notifier {
         .line(clip(&failed.detail, 500))
         .line("This copy does not count as a backup. Older proved copies are kept.")
         .line(format!(
-            "To do: watchkeep backup list {0}; watchkeep backup run {0}",
+            "To do: watchkeep backup list; watchkeep backup run {}",
             failed.backup
         ));
         notice.send(
@@ -141,15 +141,11 @@ impl Notifier {
             return self.undelivered(ended, destination, post);
         }
         let needs_person = matches!(ended.ending, Ending::Parked | Ending::Held);
-        let backup = queue.strip_prefix("backup/").and_then(|name| Name::new(name).ok());
-        let told_already = backup.as_ref().is_some_and(|name| {
-            let failure = post
-                .views
-                .backups
-                .get(name.as_str())
-                .and_then(|row| row.failure.as_ref());
-            failure.is_some_and(|failure| matches!(failure.stage, BackupStage::Verify | BackupStage::Prove))
-        });
+        let mut backups = post.views.backups.iter();
+        let backup = backups.find(|(_, row)| row.last_job == Some(ended.job));
+        let told_already = backup
+            .and_then(|(_, row)| row.failure.as_ref())
+            .is_some_and(|failure| matches!(failure.stage, BackupStage::Verify | BackupStage::Prove));
         if !needs_person && (backup.is_none() || told_already) {
             return;
         }
@@ -159,13 +155,17 @@ impl Notifier {
             Ending::Held => "is held: nobody can say whether it was done",
             Ending::Failed | Ending::Superseded | Ending::Other => "failed",
         };
-        let notice = Notice::new(Severity::Page, format!("Job of {queue} {how}"))
+        let (what, to_do) = match backup {
+            Some((name, _)) => (
+                format!("Backup {name}"),
+                format!("watchkeep backup list; watchkeep backup run {name}"),
+            ),
+            None => (format!("Job of {queue}"), format!("watchkeep why {}", ended.job)),
+        };
+        let notice = Notice::new(Severity::Page, format!("{what} {how}"))
             .line(clip(&ended.why, 500))
-            .line(format!(
-                "To do: look at it, then begin it anew. watchkeep why {}",
-                ended.job
-            ));
-        let own = backup.as_ref().and_then(|name| self.destinations.backups.get(name));
+            .line(format!("To do: {to_do}"));
+        let own = backup.and_then(|(name, _)| self.destinations.backups.get(&name_of(name)));
         notice.send(&self.destinations.or_all(own), post);
     }
 

@@ -490,6 +490,15 @@ fn a_corrupt_copy_is_told_at_once() {
 }
 
 #[test]
+fn a_backup_that_failed_for_good_is_told() {
+    says(
+        NEAR,
+        "0:00 backup-fails nightly\n0:10",
+        "0:00 me <- Backup nightly failed",
+    );
+}
+
+#[test]
 fn missing_telemetry_is_noticed_and_its_own_downtime_is_not() {
     let settings = r#"
         notify = ["me"]

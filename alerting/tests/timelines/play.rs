@@ -10,12 +10,12 @@ use std::{
 use alerting::{AlertSettings, Body, Destinations, MessageComposer, Rules, Surroundings, WatchedProbe};
 use config::{Located, Source};
 use events::{
-    Answer, BackupFailed, BackupProved, BackupScheduled, BackupStage, Bins, BootId, Boottime, Clock, Commit, CommitId,
-    Configured, Deployment, Dictionary, Effects, Elapsed, Ending, Envelope, Fact, Factory, Failures, Fold, Histogram,
-    House, Identity, IncidentAcked, Input, Job, JobDone, JobEnded, JobId, Key, Look, Name, Network, NetworkChanged,
-    Opening, Past, ProbeResult, Reactor, Reason, Recorded, ReleaseId, Seq, Series, ServiceId, SilenceId, SilenceLifted,
-    SilenceScope, SilenceSet, Started, Status, TestRequested, Tick, Timestamp, Views, aggregate, histogram, name_of,
-    replay,
+    Answer, BackupDue, BackupFailed, BackupProved, BackupScheduled, BackupStage, BackupTask, Bins, BootId, Boottime,
+    Clock, Commit, CommitId, Configured, Deployment, Dictionary, Effects, Elapsed, Ending, Envelope, Fact, Factory,
+    Failures, Fold, Histogram, House, Identity, IncidentAcked, Input, Job, JobDone, JobEnded, JobId, Key, Look, Name,
+    Network, NetworkChanged, Opening, Past, ProbeResult, Reactor, Reason, Recorded, ReleaseId, Seq, Series, ServiceId,
+    SilenceId, SilenceLifted, SilenceScope, SilenceSet, Started, Status, TestRequested, Tick, Timestamp, Views,
+    aggregate, histogram, name_of, replay,
 };
 use jiff::SignedDuration;
 use serde::Deserialize;
@@ -327,6 +327,7 @@ impl Play {
             ["scheduled", backup] => self.scheduled(backup),
             ["proved", backup] => self.proved(backup),
             ["corrupt", backup] => self.corrupt(backup),
+            ["backup-fails", backup] => self.backup_fails(backup),
             ["down", for_seconds] => self.restart(seconds(for_seconds)),
             ["crash"] => self.restart(0),
             unknown => panic!("no step {unknown:?}"),
@@ -472,6 +473,27 @@ impl Play {
             snapshot: Some("0a1b2c3d4e5f".to_owned()),
         };
         self.fact("backup", None, Fact::BackupFailed(failed));
+    }
+
+    fn backup_fails(&mut self, backup: &str) {
+        let job = JobId::derive(&Identity::default(), &[backup, "run"]);
+        let due = BackupDue {
+            backup: name_of(backup),
+            task: BackupTask::Run,
+            intended: self.clock().wall,
+            job,
+            next: None,
+            asked_by: None,
+        };
+        self.fact("backup", None, Fact::BackupDue(due));
+        let ended = JobEnded {
+            job,
+            queue: name_of("backup"),
+            ending: Ending::Failed,
+            attempts: 3,
+            why: "read the source: permission denied".to_owned(),
+        };
+        self.fact("job", None, Fact::JobEnded(ended));
     }
 
     /// Ends the process and opens the journal again, after so many seconds.
