@@ -35,7 +35,14 @@ impl Caller {
     #[must_use]
     pub fn name(&self) -> String {
         self.uid
-            .map_or_else(|| "http".to_owned(), |uid| format!("cli:uid={uid}"))
+            .map_or_else(|| "http".to_owned(), |uid| format!("cli:uid:{uid}"))
+    }
+
+    /// How people read who it was, when nobody said.
+    #[must_use]
+    pub fn person(&self) -> String {
+        self.uid
+            .map_or_else(|| "somebody".to_owned(), |uid| format!("user {uid}"))
     }
 }
 

@@ -242,7 +242,7 @@ pub struct TraceAnswer {
 /// Figures of one release and source of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencySeries {
-    /// `spans`, `logs` or `probes`.
+    /// `span`, `log` or `probe`.
     pub source: String,
     /// The release; `-` when none was known.
     pub release: String,

@@ -13,6 +13,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, any},
 };
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     Ask, Caller, Desk, Host, Problem, ROUTES, Route, Verb, Who,
@@ -21,6 +23,9 @@ use crate::{
 
 /// Most bytes of a request to the API.
 const BODY_MAX: usize = 64 * 1024;
+/// Most bytes of bodies for ingest that are held at one time, over all senders: whoever would go beyond is told to come
+/// back. A sender holds only what it has sent, so that a slow one keeps nobody out.
+const HELD_MAX: usize = 12 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(15);
 /// How long an answer may take.
@@ -34,9 +39,10 @@ pub fn socket_router(desk: impl Into<Desk>) -> Router {
 /// The routes on TCP: those that are open, and ingest; with the checks against a local web page.
 pub fn tcp_router(desk: impl Into<Desk>, host: Host, kinds: Vec<Arc<dyn Ingest>>) -> Router {
     let mut router = router(desk.into(), ROUTES.iter().filter(|route| route.who == Who::Anyone));
+    let held = Arc::new(Semaphore::new(HELD_MAX));
     for kind in kinds {
-        let path = kind.path();
-        router = router.route(path, any(take).with_state(kind));
+        let (path, held) = (kind.path(), Arc::clone(&held));
+        router = router.route(path, any(take).with_state(Taker { kind, held }));
     }
     let host = Arc::new(host);
     router.layer(axum::middleware::from_fn(
@@ -179,14 +185,52 @@ fn is_limit(error: &axum::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
 }
 
+/// An ingest kind, and the room that all kinds share.
+#[derive(Clone)]
+struct Taker {
+    kind: Arc<dyn Ingest>,
+    held: Arc<Semaphore>,
+}
+
+/// Reads a body within its limits and within the room there is for all; the permit stands for its bytes.
+async fn read_held(body: Body, max: usize, held: &Arc<Semaphore>) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    let too_large = || {
+        let title = format!("the body is larger than {max} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, title)
+    };
+    let busy = || Problem::new(StatusCode::TOO_MANY_REQUESTS, "too much is being sent at once").retry_after(1);
+    let said = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if said > max {
+        return Err(too_large());
+    }
+    let (mut body, mut bytes) = (body, Vec::with_capacity(said));
+    let mut permit = Arc::clone(held).try_acquire_many_owned(0).map_err(|_| busy())?;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::bad("the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > max {
+            return Err(too_large());
+        }
+        let count = u32::try_from(data.len()).map_err(|_| too_large())?;
+        permit.merge(Arc::clone(held).try_acquire_many_owned(count).map_err(|_| busy())?);
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes.into(), permit))
+}
+
 /// Hands a request to an ingest kind.
-async fn take(State(kind): State<Arc<dyn Ingest>>, request: Request) -> Response {
+async fn take(State(Taker { kind, held }): State<Taker>, request: Request) -> Response {
     if request.method() != Method::POST {
         return wrong_method("POST");
     }
     let headers = request.headers().clone();
-    let body = match read(request.into_body(), kind.body_max()).await {
-        Ok(body) => body,
+    let reading = read_held(request.into_body(), kind.body_max(), &held);
+    let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive");
+    let read = tokio::time::timeout(BODY_TIME, reading)
+        .await
+        .unwrap_or_else(|_| Err(late()));
+    let (body, _held) = match read {
+        Ok(read) => read,
         Err(problem) => return problem.into_response(),
     };
     let reply = kind

@@ -44,7 +44,7 @@ pub(crate) async fn allow(desk: Desk, ask: Ask) -> Result<Response, Problem> {
 async fn switch(desk: Desk, ask: Ask, stopped: bool) -> Result<Response, Problem> {
     ask.only(&[])?;
     let Switch { action, by } = ask.json()?;
-    let by = limited("by", by.unwrap_or_else(|| ask.caller.name()))?;
+    let by = limited("by", by.unwrap_or_else(|| ask.caller.person()))?;
     if let Some(action) = &action {
         known(
             "action",

@@ -63,7 +63,7 @@ pub(crate) async fn ack(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     ask.only(&[])?;
     let body: AckBody = ask.json()?;
     let incident: IncidentId = desk.incident(&body.incident).await?;
-    let by = limited("by", body.by.unwrap_or_else(|| ask.caller.name()))?;
+    let by = limited("by", body.by.unwrap_or_else(|| ask.caller.person()))?;
     let note = body.note.map(|note| limited("note", note)).transpose()?;
     let fact = Fact::IncidentAcked(IncidentAcked { incident, by, note });
     desk.record(asked(&format!("incident/{incident}"), ask.caller, ask.key()?, fact))
@@ -131,7 +131,7 @@ pub(crate) async fn silence(desk: Desk, ask: Ask) -> Result<Response, Problem> {
             .detail("a silence over everything must be meant"));
     }
     known_rule(&desk, body.rule.as_ref())?;
-    let by = limited("by", body.by.unwrap_or_else(|| ask.caller.name()))?;
+    let by = limited("by", body.by.unwrap_or_else(|| ask.caller.person()))?;
     let reason = body.reason.map(|reason| limited("reason", reason)).transpose()?;
     let identity = desk.views().await.now.identity.clone();
     let key = ask.key()?;
@@ -197,7 +197,7 @@ pub(crate) async fn lift(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     };
     let fact = Fact::SilenceLifted(SilenceLifted {
         silence,
-        by: ask.caller.name(),
+        by: ask.caller.person(),
     });
     desk.record(asked(&format!("silence/{silence}"), ask.caller, ask.key()?, fact))
         .await?;
@@ -215,7 +215,7 @@ pub(crate) async fn test(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     )?;
     let fact = Fact::TestRequested(TestRequested {
         destination: destination.clone(),
-        by: ask.caller.name(),
+        by: ask.caller.person(),
     });
     let facts = desk
         .record(asked(&format!("notify/{destination}"), ask.caller, ask.key()?, fact))

@@ -46,7 +46,7 @@ pub(crate) async fn record(desk: Desk, ask: Ask) -> Result<Response, Problem> {
         began,
         migrations: body.migrations,
         verified: body.verified,
-        by: Some(limited("by", body.by.unwrap_or_else(|| ask.caller.name()))?),
+        by: Some(limited("by", body.by.unwrap_or_else(|| ask.caller.person()))?),
         note: body.note.map(|note| limited("note", note)).transpose()?,
     };
     let release = Some(deployment.version.clone());

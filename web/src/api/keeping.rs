@@ -38,7 +38,7 @@ pub(crate) async fn request(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     let fact = Fact::BackupRequested(BackupRequested {
         backup: backup.clone(),
         task,
-        by: ask.caller.name(),
+        by: ask.caller.person(),
     });
     let facts = desk
         .record(asked(&format!("backup/{backup}"), ask.caller, ask.key()?, fact))
