@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{AbsorbPanicked, Fold, Turn};
+use super::{AbsorbPanicked, Fold, Turn, guarded::compose};
 use crate::{
     CertificateSeen, DeliveryState, Ending, Envelope, Fact, Job, JobEnded, JobStarted, Network, NetworkChanged, Probe,
     ProbeChanged, ProbeResult, Recorded, Seq, Status, encode, name_of, unseen,
@@ -132,7 +132,7 @@ impl Fold {
             };
             return Envelope::new(stream, name_of("worker"), Fact::JobEnded(ended));
         }
-        let composition = self.composer.compose(&self.views, job, &turn.moment);
+        let composition = compose(self.composer.as_ref(), &self.views, job, &turn.moment);
         let (composed, covers) = composition.map_or((None, Vec::new()), |composition| {
             (Some(composition.body), composition.covers)
         });
