@@ -3,7 +3,8 @@
 use std::{path::Path, sync::RwLock};
 
 use events::{ChainHead, Dictionary, Identity, Name, Recorded, Seq, ServiceId, Timestamp, TraceId, Views, hex};
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool, query};
+use jiff::SignedDuration;
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool, query, query_scalar};
 
 use super::{
     connection, ledger,
@@ -150,6 +151,10 @@ impl Reader {
             0 => PAGE_MAX,
             limit => limit.min(PAGE_MAX),
         };
+        let mut connection = self.acquire().await?;
+        let wanted = &within_wall(&mut connection, wanted)
+            .await
+            .map_err(StoreError::database("find the facts of a time"))?;
         let mut sql = select(wanted);
         sql.push(if wanted.newest_first {
             " ORDER BY f.seq DESC LIMIT "
@@ -157,7 +162,6 @@ impl Reader {
             " ORDER BY f.seq LIMIT "
         });
         sql.push_bind(i64::from(limit) + 1);
-        let mut connection = self.acquire().await?;
         let rows = sql
             .build()
             .fetch_all(&mut *connection)
@@ -262,6 +266,59 @@ impl Reader {
     pub(crate) async fn last_link(&self) -> Result<(events::CommitId, events::encode::Digest), StoreError> {
         ledger::last_link(&mut *self.acquire().await?).await
     }
+}
+
+/// What the wall clock may drift by without a jump being recorded.
+const DRIFT: SignedDuration = SignedDuration::from_hours(1);
+
+/// Narrows a query by the wall clock to places, so that it need not look at all facts. The wall clock runs with the
+/// places but for where it was set back, so that bounds moved by the sum of all those steps leave nothing out.
+async fn within_wall(connection: &mut SqliteConnection, wanted: &FactQuery) -> Result<FactQuery, sqlx::Error> {
+    let mut narrowed = wanted.clone();
+    if wanted.from_wall.is_none() && wanted.until_wall.is_none() {
+        return Ok(narrowed);
+    }
+    let back: i64 = query_scalar(
+        "SELECT coalesce(sum(max(0, p.wall - f.wall)), 0) FROM fact f JOIN fact p ON p.seq = f.seq - 1 WHERE f.kind IN \
+         ('clock_jumped', 'started')",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let margin = SignedDuration::from_nanos(back) + DRIFT;
+    if let Some(from) = wanted.from_wall {
+        // All facts before this place are older than wanted.
+        let place = first_at_or_after(connection, from.plus(-margin)).await?;
+        let after = Seq(number(place).saturating_sub(1));
+        narrowed.after_seq = Some(wanted.after_seq.map_or(after, |wanted| wanted.max(after)));
+    }
+    if let Some(until) = wanted.until_wall {
+        // All facts from this place on are younger than wanted.
+        let before = Seq(number(first_at_or_after(connection, until.plus(margin)).await?));
+        narrowed.before_seq = Some(wanted.before_seq.map_or(before, |wanted| wanted.min(before)));
+    }
+    Ok(narrowed)
+}
+
+/// A place at or after a moment of the wall clock, just before which stands one before that moment. Where the wall clock was
+/// set back there may be several such places.
+async fn first_at_or_after(connection: &mut SqliteConnection, wall: Timestamp) -> Result<i64, sqlx::Error> {
+    let last: Option<i64> = query_scalar("SELECT max(seq) FROM fact")
+        .fetch_one(&mut *connection)
+        .await?;
+    let (mut low, mut high) = (1, last.unwrap_or(0) + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let there: Option<i64> = query_scalar("SELECT wall FROM fact WHERE seq = ?")
+            .bind(middle)
+            .fetch_optional(&mut *connection)
+            .await?;
+        if there.is_some_and(|there| there < wall.0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
 }
 
 pub(super) fn view_row(row: &sqlx::sqlite::SqliteRow) -> Result<ViewRow, sqlx::Error> {

@@ -85,6 +85,12 @@ impl HandClock {
         clock.boot = clock.boot.plus(by);
     }
 
+    /// Sets the wall clock forth or back.
+    pub(crate) fn set_wall(&self, by: SignedDuration) {
+        let mut clock = self.0.lock().unwrap();
+        clock.wall = clock.wall.plus(by);
+    }
+
     pub(crate) fn reboot(&self, name: &str) {
         let mut clock = self.0.lock().unwrap();
         clock.boot = Boottime(1_000_000_000);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use events::{Answer, Fact, Seq, replay};
+use jiff::SignedDuration;
 use store::{FactQuery, Folder, Options, Reader, StoreError};
 
 use crate::bench::{Engine, HandClock, Running, Sqlite, ask, fact, identity, keyed, note};
@@ -137,6 +138,46 @@ async fn facts_are_found_by_what_they_are_about<E: Engine>() {
         ..FactQuery::default()
     };
     assert_eq!(running.journal.facts(&ticks).await.unwrap().items.len(), 2);
+}
+
+/// The wall clock goes forth and back by hours; each query by it finds exactly what a look at all facts finds.
+async fn facts_are_found_by_a_wall_clock_that_was_set_back<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let mut running = Running::start(&engine, &clock, Options::default()).await;
+    for round in 0..60_i64 {
+        running.tick().await;
+        clock.advance(SignedDuration::from_mins(20));
+        if round % 9 == 8 {
+            clock.set_wall(SignedDuration::from_hours(round % 4 * 5 - 9));
+        }
+        if round % 20 == 19 {
+            running.crash().await;
+            clock.set_wall(SignedDuration::from_hours(-3));
+            running = Running::start(&engine, &clock, Options::default()).await;
+        }
+    }
+    let all = running.all().await;
+    assert!(all.iter().any(|fact| matches!(fact.fact(), Fact::ClockJumped(_))));
+    for pair in all.chunks(7).zip(all.chunks(5)) {
+        let (from, until) = (pair.0[0].recorded_at.wall, pair.1[0].recorded_at.wall);
+        for newest_first in [false, true] {
+            let query = FactQuery {
+                from_wall: Some(from),
+                until_wall: Some(until),
+                newest_first,
+                ..FactQuery::default()
+            };
+            let mut found = running.journal.facts(&query).await.unwrap().items;
+            found.sort_by_key(|fact| fact.seq);
+            let wanted = all.iter().filter(|fact| (from..until).contains(&fact.recorded_at.wall));
+            assert!(found.iter().eq(wanted), "{from} to {until}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn wall() {
+    facts_are_found_by_a_wall_clock_that_was_set_back::<Sqlite>().await;
 }
 
 #[tokio::test]
