@@ -314,6 +314,28 @@ impl Daemon {
         )
     }
 
+    /// All facts of these kinds (separated by commas), oldest first, as the timeline shows them.
+    #[must_use]
+    pub fn facts(&self, kinds: &str) -> Vec<Value> {
+        let (mut facts, mut before): (Vec<Value>, Option<u64>) = (Vec::new(), None);
+        loop {
+            let before_query = before.map_or_else(String::new, |seq| format!("&before={seq}"));
+            let path = format!("/api/v1/timeline?limit=1000&kind={kinds}{before_query}");
+            let answer = self.api("GET", &path, b"").unwrap();
+            assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+            let mut page = answer.json();
+            let Value::Array(read) = page["facts"].take() else {
+                panic!("{path} gave no facts")
+            };
+            before = read.last().and_then(|fact| fact["seq"].as_u64());
+            facts.extend(read);
+            if page["more"] != true || before.is_none() {
+                facts.reverse();
+                return facts;
+            }
+        }
+    }
+
     /// Posts OTLP as JSON to the TCP address; `signal` is `traces` or `logs`.
     pub fn otlp(&self, signal: &str, body: &Value) -> std::io::Result<Message> {
         let (path, body) = (format!("/v1/{signal}"), body.to_string());

@@ -98,17 +98,20 @@ impl Smtp {
         server
     }
 
-    /// The URL for the configuration: `smtps://` for implicit TLS, `smtp://` with `?tls=required` for STARTTLS.
+    /// The URL for the configuration: `smtps://` for implicit TLS, `smtp://` for STARTTLS, which Watchkeep then requires.
     #[must_use]
     pub fn url(&self) -> String {
-        let (scheme, rest) = match self.tls {
-            Tls::Implicit => ("smtps", ""),
-            Tls::StartTls => ("smtp", "?tls=required"),
+        self.url_by(self.port)
+    }
+
+    /// The same by another port, such as that of a proxy in front of it.
+    #[must_use]
+    pub fn url_by(&self, port: u16) -> String {
+        let scheme = match self.tls {
+            Tls::Implicit => "smtps",
+            Tls::StartTls => "smtp",
         };
-        format!(
-            "{scheme}://{}:{}@localhost:{}{rest}",
-            self.user, self.password, self.port
-        )
+        format!("{scheme}://{}:{}@localhost:{port}", self.user, self.password)
     }
 
     /// Starts it on the same port after a stop; the mails stay.
@@ -163,7 +166,7 @@ impl Smtp {
     }
 
     /// Waits for `count` mails and gives all there are by then.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "to wait is often all that is wanted")]
     pub fn wait_for(&self, count: usize, limit: Duration) -> Vec<Mail> {
         wait::until(&format!("{count} mails"), limit, || {
             Some(self.mails()).filter(|mails| mails.len() >= count)

@@ -1,7 +1,7 @@
 //! A webhook receiver that keeps what it gets and can refuse it for a time.
 
 use std::io::{BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
@@ -58,6 +58,8 @@ impl Delivery {
 struct Shared {
     deliveries: Mutex<Vec<Delivery>>,
     answer: AtomicU16,
+    /// What the request after the next gets; the two change places at each request.
+    answer_after: AtomicU16,
     closed: AtomicBool,
     ended: AtomicBool,
 }
@@ -67,6 +69,7 @@ struct Shared {
 pub struct Webhook {
     /// Port it listens on.
     pub port: u16,
+    address: SocketAddr,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -75,17 +78,24 @@ impl Webhook {
     /// Starts it on a free port; every request is answered with 204.
     #[must_use]
     pub fn start() -> Self {
-        let port = ports::free();
-        let listener = TcpListener::bind(ports::local(port)).unwrap();
+        Self::start_at(ports::local(ports::free()))
+    }
+
+    /// Starts it on an address of this machine, such as its end of a cable to a namespace.
+    #[must_use]
+    pub fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let shared = Arc::new(Shared::default());
         shared.answer.store(204, Ordering::SeqCst);
+        shared.answer_after.store(204, Ordering::SeqCst);
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("webhook".to_owned())
             .spawn(move || accept(&listener, &own))
             .unwrap();
         Self {
-            port,
+            port: address.port(),
+            address,
             shared,
             thread: Some(thread),
         }
@@ -94,12 +104,18 @@ impl Webhook {
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/hook", self.port)
+        format!("http://{}/hook", self.address)
     }
 
     /// From here on every request gets this status; 204 takes deliveries again.
     pub fn answer(&self, status: u16) {
-        self.shared.answer.store(status, Ordering::SeqCst);
+        self.alternate(status, status);
+    }
+
+    /// From here on requests get these two in turn.
+    pub fn alternate(&self, one: u16, other: u16) {
+        self.shared.answer.store(one, Ordering::SeqCst);
+        self.shared.answer_after.store(other, Ordering::SeqCst);
     }
 
     /// From here on every connection is closed without an answer, or no longer.
@@ -123,7 +139,7 @@ impl Webhook {
     }
 
     /// Waits until `count` deliveries were taken and gives all there are by then.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "to wait is often all that is wanted")]
     pub fn wait_for(&self, count: usize, limit: Duration) -> Vec<Delivery> {
         wait::until(&format!("{count} webhooks"), limit, || {
             Some(self.taken()).filter(|all| all.len() >= count)
@@ -134,7 +150,7 @@ impl Webhook {
 impl Drop for Webhook {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::SeqCst);
-        let _woken = TcpStream::connect(ports::local(self.port));
+        let _woken = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();
         }
@@ -167,7 +183,9 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         if shared.closed.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let answered = shared.answer.load(Ordering::SeqCst);
+        let following = shared.answer_after.load(Ordering::SeqCst);
+        let answered = shared.answer.swap(following, Ordering::SeqCst);
+        shared.answer_after.store(answered, Ordering::SeqCst);
         let id = request.header("webhook-id").unwrap_or_default().to_owned();
         // Kept before the answer: a sender that was told "taken" finds it in the list.
         shared.deliveries.lock().unwrap().push(Delivery {
