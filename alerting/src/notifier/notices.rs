@@ -140,6 +140,10 @@ impl Notifier {
         if let Some(destination) = queue.strip_prefix("notify/") {
             return self.undelivered(ended, destination, post);
         }
+        if post.views.runs.get(&ended.job.to_string()).is_some() {
+            // The action is about to be concluded by it, and that is told.
+            return;
+        }
         let needs_person = matches!(ended.ending, Ending::Parked | Ending::Held);
         let mut backups = post.views.backups.iter();
         let backup = backups.find(|(_, row)| row.last_job == Some(ended.job));
@@ -235,15 +239,19 @@ impl Notifier {
         notice.send(&self.destinations.or_all(named.as_ref()), post);
     }
 
-    /// A task of the daemon fails again and again.
+    /// A task of the daemon fails again and again, the journal is damaged, or a new configuration is no good.
     pub(super) fn task_failed(&self, failed: &TaskFailed, post: &mut Post<'_>) {
-        if failed.failures != TASK_FAILURES_TOLD {
-            return;
-        }
-        let title = format!(
-            "Watchkeep's task {} failed {} times since the start",
-            failed.task, failed.failures
-        );
+        let title = match failed.task.as_str() {
+            "scrub" => "Watchkeep's journal is damaged".to_owned(),
+            "reload" => "The new configuration is refused, the old one stays in force".to_owned(),
+            task if failed.failures == TASK_FAILURES_TOLD => {
+                format!(
+                    "Watchkeep's task {task} failed {} times since the start",
+                    failed.failures
+                )
+            }
+            _ => return,
+        };
         let notice = Notice::new(Severity::Page, title)
             .line(clip(&failed.error, 500))
             .line("To do: watchkeep status; journalctl -u watchkeep");
