@@ -12,7 +12,7 @@ pub(crate) mod why;
 use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
 use axum::{
-    Json,
+    http::header,
     response::{IntoResponse, Response},
 };
 use events::{Key, Timestamp};
@@ -25,8 +25,13 @@ pub(crate) const LIMIT: u32 = 100;
 /// Most rows in one answer.
 pub(crate) const LIMIT_MAX: u32 = 1000;
 
+/// An answer as JSON.
 pub(crate) fn json(value: impl Serialize) -> Result<Response, Problem> {
-    Ok(Json(value).into_response())
+    let body = serde_json::to_vec(&value).map_err(|error| {
+        tracing::error!(%error, "write an answer");
+        Problem::failed("the answer could not be written")
+    })?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 impl Ask {

@@ -22,6 +22,8 @@ use crate::{Caller, Scope};
 const CONNECTIONS_MAX: usize = 1024;
 /// How long the headers of a request may take.
 const HEADER_TIME: Duration = Duration::from_secs(5);
+/// What is read ahead of a connection; its headers have to fit in.
+const BUFFER_MAX: usize = 64 * 1024;
 /// Pause after a failed accept: out of descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long open connections may take to end.
@@ -75,18 +77,20 @@ pub async fn serve_tcp(listener: TcpListener, router: Router, stop: Arc<dyn Stop
     serve(TcpDoor(listener), router, stop).await;
 }
 
-/// Binds the socket in its folder, readable for its owner and group only. A socket that nobody answers is replaced:
+/// Binds the socket in its folder, readable for its owner and, if one is given, the members of a group only. A socket that nobody answers is replaced:
 /// the data folder's lock is held already, so no other daemon owns it.
 ///
 /// # Errors
 /// When the folder cannot be written to.
-pub fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+pub fn bind_socket(path: &Path, members: &Members) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o660))?;
+    let mode = if members.group.is_some() { 0o660 } else { 0o600 };
+    std::os::unix::fs::chown(path, None, members.group)?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
     Ok(listener)
 }
 
@@ -98,7 +102,8 @@ fn caller(stream: &UnixStream, members: &Members) -> Caller {
     let own = rustix::process::geteuid().as_raw();
     let scope = match peer.uid() {
         uid if uid == 0 || uid == own => Scope::Admin,
-        _ if members.group == Some(peer.gid()) => Scope::Operate,
+        // The socket's mode lets nobody else but the members of its group connect.
+        _ if members.group.is_some() => Scope::Operate,
         _ => Scope::None,
     };
     Caller {
@@ -145,7 +150,8 @@ where
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
-        .max_headers(64);
+        .max_headers(64)
+        .max_buf_size(BUFFER_MAX);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     tokio::select! {

@@ -182,7 +182,7 @@ async fn read(body: Body, max: usize) -> Result<Bytes, Problem> {
 }
 
 fn is_limit(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
 }
 
 /// An ingest kind, and the room that all kinds share.

@@ -81,7 +81,7 @@ async fn read_all(stream: &mut TcpStream, most: Duration) -> String {
     let mut read = Vec::new();
     tokio::time::timeout(most, stream.read_to_end(&mut read))
         .await
-        .expect("the daemon did not close the connection")
+        .unwrap_or_else(|_| panic!("the daemon did not close the connection"))
         .ok();
     String::from_utf8_lossy(&read).into_owned()
 }
@@ -168,7 +168,7 @@ async fn on_the_socket_the_owner_is_known_by_its_user() {
     let path = rig.folder().join("watchkeep.sock");
     // What an earlier process left is replaced.
     std::fs::write(&path, "").unwrap();
-    let listener = bind_socket(&path).unwrap();
+    let listener = bind_socket(&path, &Members::default()).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
     let sign = Sign(watch::Sender::new(false));
     let mut tasks = JoinSet::new();

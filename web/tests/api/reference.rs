@@ -25,7 +25,7 @@ fn families(text: &str) -> BTreeMap<String, (String, usize)> {
         if let Some(help) = line.strip_prefix("# HELP ") {
             let (family, words) = help.split_once(' ').unwrap();
             assert!(name(family) && words.ends_with('.'), "{line}");
-            helped = family.to_owned();
+            family.clone_into(&mut helped);
         } else if let Some(kind) = line.strip_prefix("# TYPE ") {
             let (family, kind) = kind.split_once(' ').unwrap();
             assert_eq!(family, helped, "{line}");
@@ -35,7 +35,7 @@ fn families(text: &str) -> BTreeMap<String, (String, usize)> {
                 families.insert(family.to_owned(), (kind.to_owned(), 0)).is_none(),
                 "{family} twice"
             );
-            current = family.to_owned();
+            family.clone_into(&mut current);
         } else {
             let (series, value) = line.rsplit_once(' ').unwrap();
             let (family, labels) = series.split_once('{').unwrap_or((series, "}"));
