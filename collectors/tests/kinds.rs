@@ -316,7 +316,14 @@ async fn commands() {
         Reason::BodyMismatch,
     );
     fails(&look("[\"/bin/sh\", \"-c\", \"kill -9 $$\"]", "").await, Reason::Signal);
-    fails(&look("[\"/no/such/program\"]", "").await, Reason::NotStarted);
+    for not_run in ["[\"/no/such/program\"]", "[\"/etc/passwd\"]", "[\"/etc\"]"] {
+        let look = look(not_run, "").await;
+        assert_eq!(
+            (look.status, look.reason),
+            (Status::Unknown, Reason::NotStarted),
+            "{look:?}"
+        );
+    }
     let environment = look("[\"/usr/bin/env\"]", ", env = { A = \"1\" }, exit = [9]").await;
     assert!(
         environment.evidence.contains("A=1") && !environment.evidence.contains("CARGO"),
@@ -441,6 +448,7 @@ fn near_or_far_is_decided_from_the_text() {
     assert!(near("http = { url = \"http://[fd00::1]/\" }"));
     assert!(near("tcp = { address = \"[::1]:80\" }"));
     assert!(near("disk = { path = \"/\" }"));
+    assert!(near("load = { per_core_over = 4, memory_below = \"3%\" }"));
     assert!(!near("http = { url = \"https://shop.example/\" }"));
     assert!(!near("tcp = { address = \"db.internal:5432\" }"));
 }

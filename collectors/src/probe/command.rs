@@ -153,7 +153,7 @@ impl CommandProbe {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| why::fail(Reason::NotStarted, format!("start {program}: {error}")))?;
+            .map_err(|error| why::not_started(program, &error))?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         Ok((child, Group(Some(pid.ok_or_else(broken)?))))
     }

@@ -17,6 +17,14 @@ pub(crate) fn broken(detail: impl Into<String>) -> Look {
     Look::new(Status::Unknown, Reason::ProbeBroken, detail)
 }
 
+/// A command that was not run says nothing of what it would have looked at.
+pub(crate) fn not_started(program: &str, error: &io::Error) -> Look {
+    if is_ours(error) && !matches!(Errno::from_io_error(error), Some(Errno::ACCESS | Errno::PERM)) {
+        return broken(format!("start {program}: {error}"));
+    }
+    Look::new(Status::Unknown, Reason::NotStarted, format!("start {program}: {error}"))
+}
+
 /// No connection.
 pub(crate) fn of_connect(error: &ConnectError) -> Look {
     match error {
