@@ -495,3 +495,9 @@ fn the_tidy_tests_see_what_they_look_for() {
     let path = ["/ro", "ot/x"].concat();
     assert!(starts_a_path(&format!("at {path}"), &path[..6]) && !starts_a_path(&format!("docs{path}"), &path[..6]));
 }
+
+#[test]
+fn the_schema_is_current() {
+    let committed = read(&tools::root().join("config/schema.json"));
+    assert_eq!(committed, daemon::schema(), "write config/schema.json again, from `daemon::schema()`");
+}

@@ -35,8 +35,8 @@ pub use self::{
     run::{Cancel, Clock, Moved, Run, Traffic},
     schedule::{Planned, QUEUE, ScheduleReactor},
     settings::{
-        BackupSettings, BucketPlace, FolderPlace, FolderSource, JournalSource, KeepSettings, ProveSettings, RepositorySettings, SourceSettings,
-        SqliteSource,
+        BackupSettings, BucketPlace, FolderPlace, FolderSource, JournalSource, KeepSettings, ProveSettings,
+        RepositorySettings, SourceSettings, SqliteSource,
     },
     source::Source,
     worker::{BackupWorker, Kept, ReadViews},

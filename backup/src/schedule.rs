@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use config::Calendar;
 use events::{
-    Backup, BackupDue, BackupMissed, BackupScheduled, BackupTask, Due, Effects, Envelope, Fact, Job, JobId, Name, OnCrash, Reactor,
-    Recorded, Timestamp, Views, Work, name_of,
+    Backup, BackupDue, BackupMissed, BackupScheduled, BackupTask, Due, Effects, Envelope, Fact, Job, JobId, Name,
+    OnCrash, Reactor, Recorded, Timestamp, Views, Work, name_of,
 };
 use jiff::SignedDuration;
 
@@ -42,44 +42,75 @@ impl ScheduleReactor {
             if !jumped && row.is_some_and(|row| row.schedule == planned.schedule) {
                 continue;
             }
-            let after = row.and_then(|row| row.last_intended).unwrap_or(Timestamp(i64::MIN)).max(fact.recorded_at.wall);
+            let after = row
+                .and_then(|row| row.last_intended)
+                .unwrap_or(Timestamp(i64::MIN))
+                .max(fact.recorded_at.wall);
             let next = planned.calendar.next_after(after.to_jiff()).map(Timestamp::from_jiff);
             // A forward jump passed a due time: it stays due and is made up for at the next tick.
-            let passed = row.and_then(|row| row.next).filter(|next| jumped && *next <= fact.recorded_at.wall);
+            let passed = row
+                .and_then(|row| row.next)
+                .filter(|next| jumped && *next <= fact.recorded_at.wall);
             let next = passed.or(next);
             if row.is_some_and(|row| row.next == next && row.schedule == planned.schedule) {
                 continue;
             }
-            let scheduled = BackupScheduled { backup: backup.clone(), schedule: planned.schedule.clone(), next };
+            let scheduled = BackupScheduled {
+                backup: backup.clone(),
+                schedule: planned.schedule.clone(),
+                next,
+            };
             out.record(about(backup, Fact::BackupScheduled(scheduled)));
         }
     }
 
     fn begin_due(&self, views: &Views, fact: &Recorded, out: &mut Effects) {
+        let now = fact.recorded_at.wall;
         for (backup, planned) in &self.backups {
-            let Some(row) = views.backups.get(backup.as_str()) else { continue };
-            let Some(first) = row.next.filter(|next| *next <= fact.recorded_at.wall) else { continue };
-            due(backup, planned, row, first, views, fact, out);
+            let Some(row) = views.backups.get(backup.as_str()) else {
+                continue;
+            };
+            let times = planned.passed(row, now);
+            let Some((intended, missed)) = times.split_last() else {
+                continue;
+            };
+            if let (Some(first), Some(last)) = (missed.first(), missed.last()) {
+                let missed = BackupMissed {
+                    backup: backup.clone(),
+                    times: u32::try_from(missed.len()).unwrap_or(u32::MAX),
+                    first: *first,
+                    last: *last,
+                };
+                out.record(about(backup, Fact::BackupMissed(missed)));
+            }
+            let parts = ["backup", backup.as_str(), &intended.0.to_string()];
+            let due = BackupDue {
+                backup: backup.clone(),
+                task: BackupTask::Run,
+                intended: *intended,
+                job: JobId::derive(&views.now.identity, &parts),
+                next: planned.calendar.next_after(now.to_jiff()).map(Timestamp::from_jiff),
+                asked_by: None,
+            };
+            begin(backup, due, fact, out);
         }
     }
 }
 
-/// Of all due times that have passed the newest runs; the others are recorded as missed.
-fn due(backup: &Name, planned: &Planned, row: &Backup, first: Timestamp, views: &Views, fact: &Recorded, out: &mut Effects) {
-    let now = fact.recorded_at.wall;
-    let later = planned.calendar.occurrences(first.to_jiff(), now.to_jiff(), MISSED_MAX);
-    let times: Vec<Timestamp> = std::iter::once(first).chain(later.into_iter().map(Timestamp::from_jiff)).filter(|time| *time <= now).collect();
-    let (Some(intended), passed) = (times.last().copied(), times.len().saturating_sub(1)) else { return };
-    if row.last_intended.is_some_and(|last| intended <= last) {
-        return;
+impl Planned {
+    /// Due times that have passed, oldest first: the newest runs, the others were missed. None when it ran already.
+    fn passed(&self, row: &Backup, now: Timestamp) -> Vec<Timestamp> {
+        let Some(first) = row.next.filter(|next| *next <= now) else {
+            return Vec::new();
+        };
+        let later = self.calendar.occurrences(first.to_jiff(), now.to_jiff(), MISSED_MAX);
+        let times = std::iter::once(first).chain(later.into_iter().map(Timestamp::from_jiff));
+        let times: Vec<Timestamp> = times.filter(|time| *time <= now).collect();
+        match (times.last(), row.last_intended) {
+            (Some(newest), Some(done)) if *newest <= done => Vec::new(),
+            _ => times,
+        }
     }
-    if let (Some(last), 1..) = (times.iter().rev().nth(1).copied(), passed) {
-        let missed = BackupMissed { backup: backup.clone(), times: u32::try_from(passed).unwrap_or(u32::MAX), first, last };
-        out.record(about(backup, Fact::BackupMissed(missed)));
-    }
-    let job = JobId::derive(&views.now.identity, &["backup", backup.as_str(), &intended.0.to_string()]);
-    let next = planned.calendar.next_after(now.to_jiff()).map(Timestamp::from_jiff);
-    begin(backup, BackupDue { backup: backup.clone(), task: BackupTask::Run, intended, job, next, asked_by: None }, fact, out);
 }
 
 fn begin(backup: &Name, due: BackupDue, fact: &Recorded, out: &mut Effects) {
@@ -91,7 +122,11 @@ fn begin(backup: &Name, due: BackupDue, fact: &Recorded, out: &mut Effects) {
         due: Due::After(fact.recorded_at.clone(), SignedDuration::ZERO),
         expires: Some(SignedDuration::from_hours(24)),
         on_crash: OnCrash::Restart,
-        work: Work::Backup { backup: backup.clone(), task, intended },
+        work: Work::Backup {
+            backup: backup.clone(),
+            task,
+            intended,
+        },
     });
 }
 
@@ -116,7 +151,10 @@ impl Reactor for ScheduleReactor {
             Fact::ClockJumped(_) => self.schedule(views, fact, true, out),
             Fact::Tick(_) => self.begin_due(views, fact, out),
             Fact::BackupRequested(asked) if self.backups.contains_key(&asked.backup) => {
-                let job = JobId::derive(&views.now.identity, &["backup", asked.backup.as_str(), "asked", &fact.seq.to_string()]);
+                let job = JobId::derive(
+                    &views.now.identity,
+                    &["backup", asked.backup.as_str(), "asked", &fact.seq.to_string()],
+                );
                 let due = BackupDue {
                     backup: asked.backup.clone(),
                     task: asked.task,

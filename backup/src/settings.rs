@@ -73,8 +73,24 @@ impl KeepSettings {
     /// The rule in the terms of retention.
     #[must_use]
     pub fn rule(&self) -> retention::Rule {
-        let Self { last, hourly, daily, weekly, monthly, yearly, within } = self.clone();
-        retention::Rule { last, hourly, daily, weekly, monthly, yearly, within: within.map(Span::get) }
+        let Self {
+            last,
+            hourly,
+            daily,
+            weekly,
+            monthly,
+            yearly,
+            within,
+        } = self.clone();
+        retention::Rule {
+            last,
+            hourly,
+            daily,
+            weekly,
+            monthly,
+            yearly,
+            within: within.map(Span::get),
+        }
     }
 }
 
@@ -107,7 +123,13 @@ pub struct BackupSettings {
 
 /// What stays when nothing is said.
 fn keep() -> KeepSettings {
-    KeepSettings { last: 7, daily: 30, weekly: 8, monthly: 12, ..KeepSettings::default() }
+    KeepSettings {
+        last: 7,
+        daily: 30,
+        weekly: 8,
+        monthly: 12,
+        ..KeepSettings::default()
+    }
 }
 
 impl BackupSettings {
@@ -125,7 +147,10 @@ impl BackupSettings {
     #[must_use]
     pub fn planned(&self) -> Option<Planned> {
         let calendar = self.calendar().ok()?;
-        Some(Planned { schedule: format!("{} {}", self.at.as_str(), self.zone()), calendar })
+        Some(Planned {
+            schedule: format!("{} {}", self.at.as_str(), self.zone()),
+            calendar,
+        })
     }
 
     /// Whom to tell about failures; empty for everybody.
@@ -140,12 +165,18 @@ impl BackupSettings {
         let mut mistakes = Vec::new();
         if let Err(error) = self.calendar() {
             let zone = Calendar::parse("0 0 * * *", self.zone()).is_err();
-            let place = self.timezone.as_ref().filter(|_| zone).map_or(self.at.span(), Located::span);
+            let place = self
+                .timezone
+                .as_ref()
+                .filter(|_| zone)
+                .map_or(self.at.span(), Located::span);
             mistakes.push(Mistake::at(place, error.to_string()).help(error.help()));
         }
         if let SourceSettings::Folder(folder) = &self.source {
             if folder.paths.is_empty() {
-                mistakes.push(Mistake::at(self.at.span(), "this backup names no folder").help("write paths = [\"/srv/shop\"]"));
+                mistakes.push(
+                    Mistake::at(self.at.span(), "this backup names no folder").help("write paths = [\"/srv/shop\"]"),
+                );
             }
             for path in folder.paths.iter().filter(|path| !path.is_absolute()) {
                 let message = format!("`{}` is not an absolute path", path.display());
@@ -163,7 +194,10 @@ impl BackupSettings {
                 path: journal.to_owned(),
                 mark: vec!["INSERT OR REPLACE INTO meta(key, value) VALUES ('restored', '1')".to_owned()],
             }],
-            SourceSettings::Sqlite(sqlite) => vec![Source::Sqlite { path: sqlite.path.clone(), mark: Vec::new() }],
+            SourceSettings::Sqlite(sqlite) => vec![Source::Sqlite {
+                path: sqlite.path.clone(),
+                mark: Vec::new(),
+            }],
             SourceSettings::Folder(folder) => vec![Source::Folder {
                 paths: folder.paths.iter().map(|path| path.to_path_buf()).collect(),
                 exclude: folder.exclude.clone(),
@@ -232,7 +266,9 @@ pub struct BucketPlace {
 }
 
 fn value(secret: &Secret) -> Result<config::SecretValue, Failure> {
-    secret.read().map_err(|error| Failure::caused(Reason::Credentials, "reading a secret", error))
+    secret
+        .read()
+        .map_err(|error| Failure::caused(Reason::Credentials, "reading a secret", error))
 }
 
 impl RepositorySettings {
@@ -256,7 +292,9 @@ impl RepositorySettings {
         if let Some(folder) = &self.folder {
             return Ok(Location::Folder(folder.path.clone()));
         }
-        let Some(s3) = &self.s3 else { return Err(Failure::new(Reason::Invalid, "the repository has no place")) };
+        let Some(s3) = &self.s3 else {
+            return Err(Failure::new(Reason::Invalid, "the repository has no place"));
+        };
         Ok(Location::S3(S3 {
             bucket: s3.bucket.clone(),
             prefix: s3.prefix.clone(),

@@ -113,7 +113,7 @@ pub enum Step {
         /// Why not all that no slot wants.
         held_back: Option<String>,
     },
-    /// A step failed; nothing follows it.
+    /// A step failed.
     Failed {
         /// Which.
         stage: BackupStage,
@@ -123,8 +123,8 @@ pub enum Step {
         detail: String,
         /// The copy.
         snapshot: Option<String>,
-        /// True when it may go away by itself, so that a later attempt makes sense.
-        passing: bool,
+        /// Whether a later attempt makes sense; absent when the job is done all the same.
+        again: Option<bool>,
     },
 }
 
@@ -142,15 +142,19 @@ pub fn perform(request: &TaskRequest, clock: Clock, report: Report<'_>) -> bool 
     match steps(request, clock, report) {
         Ok(()) => true,
         Err((stage, snapshot, failure)) => {
-            report(&Step::Failed {
-                stage,
-                reason: failure.reason().as_str().to_owned(),
-                detail: failure.chain(),
-                snapshot,
-                passing: failure.reason().is_passing(),
-            });
+            report(&failed(stage, snapshot, &failure, Some(failure.reason().is_passing())));
             false
         }
+    }
+}
+
+fn failed(stage: BackupStage, snapshot: Option<String>, failure: &Failure, again: Option<bool>) -> Step {
+    Step::Failed {
+        stage,
+        reason: failure.reason().as_str().to_owned(),
+        detail: failure.chain(),
+        snapshot,
+        again,
     }
 }
 
@@ -190,8 +194,10 @@ fn steps(request: &TaskRequest, clock: Clock, report: Report<'_>) -> Result<(), 
         });
     }
     if request.task == BackupTask::Run {
-        prune(request, &settings.backup, (&repository, &snapshot), report)
-            .map_err(|failure| (BackupStage::Prune, None, failure))?;
+        // The copy is made and checked: what retention could not remove now goes with the next run.
+        if let Err(failure) = prune(request, &settings.backup, (&repository, &snapshot), report) {
+            report(&failed(BackupStage::Prune, None, &failure, None));
+        }
     }
     Ok(())
 }
@@ -222,6 +228,9 @@ fn capture(
     repository: &Repository,
     report: Report<'_>,
 ) -> Result<(Digest, Digest), Failure> {
+    if let Some(left) = left_by_an_earlier_attempt(request, repository, report)? {
+        return Ok(left);
+    }
     let wanted = Request {
         job: request.backup.clone(),
         run: request.run.clone(),
@@ -249,6 +258,37 @@ fn capture(
         took_ms,
     });
     Ok((captured.snapshot, captured.note.digest))
+}
+
+/// A copy of this job whose attempt was killed after it was stored: taken over instead of made twice.
+fn left_by_an_earlier_attempt(
+    request: &TaskRequest,
+    repository: &Repository,
+    report: Report<'_>,
+) -> Result<Option<(Digest, Digest)>, Failure> {
+    let Some((job, _)) = request.run.rsplit_once('/') else {
+        return Ok(None);
+    };
+    let left = repository.find_run(&format!("{job}/"))?;
+    let Some((snapshot, note)) = left.and_then(|snapshot| Some((snapshot.id, snapshot.note?))) else {
+        return Ok(None);
+    };
+    if !request
+        .copies
+        .iter()
+        .any(|known| known.snapshot == snapshot.to_string())
+    {
+        report(&Step::Captured {
+            snapshot: snapshot.to_string(),
+            bytes: note.bytes,
+            added_bytes: 0,
+            files: note.files,
+            digest: note.digest.to_string(),
+            torn: Vec::new(),
+            took_ms: 0,
+        });
+    }
+    Ok(Some((snapshot, note.digest)))
 }
 
 /// The newest copy that the journal knows.

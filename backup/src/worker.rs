@@ -280,8 +280,13 @@ impl Lines for Recorder<'_> {
         let Ok(step) = serde_json::from_str::<Step>(text) else {
             return true;
         };
-        if let Step::Failed { detail, passing, .. } = &step {
-            *self.failed.lock().await = Some((detail.clone(), *passing));
+        if let Step::Failed {
+            detail,
+            again: Some(again),
+            ..
+        } = &step
+        {
+            *self.failed.lock().await = Some((detail.clone(), *again));
         }
         let envelope = Envelope::new(
             name_of(&format!("backup/{}", self.backup)),

@@ -37,7 +37,12 @@ pub(crate) async fn check(source: &Source, offline: bool) -> miette::Result<Vec<
     let clocks: Arc<dyn Clocks> = Arc::new(MachineClocks::new());
     let data = settings.data();
     let environment = settings.environment().to_owned();
-    let options = ContextOptions { clocks, data_dir: data.clone(), environment, extra_ca: None };
+    let options = ContextOptions {
+        clocks,
+        data_dir: data.clone(),
+        environment,
+        extra_ca: None,
+    };
     let context = Context::new(options).into_diagnostic()?;
     findings.extend(context.preflight());
     findings.push(writable(&data));
@@ -47,7 +52,9 @@ pub(crate) async fn check(source: &Source, offline: bool) -> miette::Result<Vec<
 
 /// Asks every kind.
 async fn reach(settings: &Settings, context: &Context) -> Vec<Finding> {
-    let mut findings = collectors::probe::Anchors::new(context, &settings.network).preflight().await;
+    let mut findings = collectors::probe::Anchors::new(context, &settings.network)
+        .preflight()
+        .await;
     let named = |kind: &str, name: &str, mut found: Vec<Finding>| {
         for finding in &mut found {
             finding.what = format!("{kind} {name}: {}", finding.what);
@@ -55,10 +62,18 @@ async fn reach(settings: &Settings, context: &Context) -> Vec<Finding> {
         found
     };
     for (name, probe) in &settings.probe {
-        findings.extend(named("probe", name.as_str(), probe.check.as_dyn().preflight(context).await));
+        findings.extend(named(
+            "probe",
+            name.as_str(),
+            probe.check.as_dyn().preflight(context).await,
+        ));
     }
     for (name, notify) in &settings.notify {
-        findings.extend(named("notify", name.as_str(), notify.via.as_dyn().preflight(context).await));
+        findings.extend(named(
+            "notify",
+            name.as_str(),
+            notify.via.as_dyn().preflight(context).await,
+        ));
     }
     for (name, action) in &settings.action {
         findings.extend(named("action", name.as_str(), action.act.as_dyn().preflight(context)));
@@ -80,7 +95,9 @@ async fn reach_repository(name: &str, repository: backup::RepositorySettings) ->
     });
     match outbound::within(jiff::SignedDuration::from_secs(60), "open the repository", tried).await {
         Ok(Ok(Ok(snapshots))) => Finding::ok(what, format!("opens with its password, {} copies", snapshots.len())),
-        Ok(Ok(Err(failure))) if failure.reason() == backup::Reason::NotFound => Finding::ok(what, "nothing is there yet: the first backup makes it"),
+        Ok(Ok(Err(failure))) if failure.reason() == backup::Reason::NotFound => {
+            Finding::ok(what, "nothing is there yet: the first backup makes it")
+        }
         Ok(Ok(Err(failure))) => Finding::problem(what, failure.chain(), "correct its place, keys or password"),
         Ok(Err(error)) => Finding::problem(what, error.to_string(), "please report this"),
         Err(error) => Finding::problem(what, error.to_string(), "check the address and the network"),
@@ -89,11 +106,22 @@ async fn reach_repository(name: &str, repository: backup::RepositorySettings) ->
 
 fn writable(data: &Path) -> Finding {
     let what = format!("data folder {}", data.display());
-    let existing = data.ancestors().find(|path| path.exists()).map_or_else(|| PathBuf::from("."), Path::to_owned);
-    let existing = if existing.as_os_str().is_empty() { PathBuf::from(".") } else { existing };
+    let existing = data
+        .ancestors()
+        .find(|path| path.exists())
+        .map_or_else(|| PathBuf::from("."), Path::to_owned);
+    let existing = if existing.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        existing
+    };
     match rustix::fs::access(&existing, rustix::fs::Access::WRITE_OK) {
         Ok(()) => Finding::ok(what, "can be written to"),
-        Err(errno) => Finding::problem(what, format!("{}: {errno}", existing.display()), "give this user the right to write there, or set [store] path"),
+        Err(errno) => Finding::problem(
+            what,
+            format!("{}: {errno}", existing.display()),
+            "give this user the right to write there, or set [store] path",
+        ),
     }
 }
 
@@ -107,20 +135,34 @@ pub(crate) fn init(to: Option<&Path>, systemd: bool) -> miette::Result<Vec<Strin
     let mut said = vec![format!("wrote {}", to.display())];
     let key = Path::new("watchkeep-data/repository.key");
     if !key.exists() {
-        keeping::write_password(key).into_diagnostic().wrap_err_with(|| format!("write {}", key.display()))?;
-        said.push(format!("wrote {}: the password of the backup repository. Keep a copy elsewhere: without it no backup opens", key.display()));
+        keeping::write_password(key)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("write {}", key.display()))?;
+        said.push(format!(
+            "wrote {}: the password of the backup repository. Keep a copy elsewhere: without it no backup opens",
+            key.display()
+        ));
     }
     if systemd {
         let unit = to.with_file_name("watchkeep.service");
         write_new(&unit, UNIT)?;
         said.push(format!("wrote {}", unit.display()));
     }
-    said.push(format!("next: edit it, then `watchkeep check --config {}`, then `watchkeep run`", to.display()));
+    said.push(format!(
+        "next: edit it, then `watchkeep check --config {}`, then `watchkeep run`",
+        to.display()
+    ));
     Ok(said)
 }
 
 fn write_new(path: &Path, text: &str) -> miette::Result<()> {
-    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
+    let opened = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o640)
+        .open(path);
     let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.into_diagnostic().wrap_err_with(|| format!("write {}: an existing file is left alone", path.display()))
+    written
+        .into_diagnostic()
+        .wrap_err_with(|| format!("write {}: an existing file is left alone", path.display()))
 }

@@ -45,7 +45,9 @@ impl RunDirectories {
 
     /// Removes the run directories of jobs that came to their end, when the process that should have was killed first.
     pub(crate) fn sweep(&self, waiting: &BTreeSet<String>) {
-        let Ok(entries) = std::fs::read_dir(&self.runs) else { return };
+        let Ok(entries) = std::fs::read_dir(&self.runs) else {
+            return;
+        };
         for entry in entries.flatten() {
             let is_wanted = entry.file_name().to_str().is_some_and(|name| waiting.contains(name));
             if is_wanted || is_locked(&entry.path()).unwrap_or(true) {
@@ -71,9 +73,18 @@ impl RunDirectories {
             std::fs::remove_dir_all(&directory)?;
         }
         std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).read(true).mode(0o600).open(directory.join("lock"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .read(true)
+            .mode(0o600)
+            .open(directory.join("lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        let order = inside::Order { task: task.clone(), deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX) };
+        let order = inside::Order {
+            task: task.clone(),
+            deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+        };
         inside::write_whole(&directory, "task", &serde_json::to_vec(&order)?)?;
         store::sync_directory(&self.runs)?;
         let log = File::create(directory.join("log"))?;
@@ -117,14 +128,25 @@ fn find(directory: &Path) -> Found {
     if let Some(end) = read_json(directory, "rc") {
         return Found::Ended(end);
     }
-    if directory.join("started").exists() { Found::Lost } else { Found::NeverBegun }
+    if directory.join("started").exists() {
+        Found::Lost
+    } else {
+        Found::NeverBegun
+    }
 }
 
 /// Gone without a word; what it wrote to its log is all there is.
 fn lost(directory: &Path) -> ChildEnd {
     let log = std::fs::read(directory.join("log")).unwrap_or_default();
-    let tail = log.get(log.len().saturating_sub(inside::OUTPUT_MAX)..).unwrap_or_default();
-    ChildEnd { pid: 0, ended: ActEnd::Unknown, took_ms: 0, output: inside::printable(tail) }
+    let tail = log
+        .get(log.len().saturating_sub(inside::OUTPUT_MAX)..)
+        .unwrap_or_default();
+    ChildEnd {
+        pid: 0,
+        ended: ActEnd::Unknown,
+        took_ms: 0,
+        output: inside::printable(tail),
+    }
 }
 
 /// Reads what a child reports, line by line, from the first one on.
@@ -140,7 +162,9 @@ impl Report {
     async fn pass_on(&mut self, lines: &dyn Lines) -> bool {
         if let Ok(mut file) = File::open(&self.path) {
             let mut read = Vec::new();
-            let more = file.seek(SeekFrom::Start(self.offset)).and_then(|_| file.take(1 << 20).read_to_end(&mut read));
+            let more = file
+                .seek(SeekFrom::Start(self.offset))
+                .and_then(|_| file.take(1 << 20).read_to_end(&mut read));
             if more.is_ok() {
                 self.offset += read.len() as u64;
                 self.rest.append(&mut read);
@@ -164,16 +188,33 @@ impl Children for RunDirectories {
         find(&self.directory(job))
     }
 
-    async fn run(&self, job: JobId, task: &ChildTask, deadline: Duration, lines: &dyn Lines, stop: &dyn Stop) -> Option<ChildEnd> {
+    async fn run(
+        &self,
+        job: JobId,
+        task: &ChildTask,
+        deadline: Duration,
+        lines: &dyn Lines,
+        stop: &dyn Stop,
+    ) -> Option<ChildEnd> {
         let directory = self.directory(job);
         let mut child = match self.begin(job, task, deadline) {
             Ok(child) => child,
             Err(error) => {
                 let ended = ActEnd::NotStarted { why: error.to_string() };
-                return Some(ChildEnd { pid: 0, ended, took_ms: 0, output: String::new() });
+                return Some(ChildEnd {
+                    pid: 0,
+                    ended,
+                    took_ms: 0,
+                    output: String::new(),
+                });
             }
         };
-        let mut report = Report { path: directory.join("report"), offset: 0, rest: Vec::new(), next: 0 };
+        let mut report = Report {
+            path: directory.join("report"),
+            offset: 0,
+            rest: Vec::new(),
+            next: 0,
+        };
         loop {
             // Reaps it; the truth is in the directory.
             if let Some(child) = &mut child {
@@ -186,7 +227,9 @@ impl Children for RunDirectories {
                 Found::Lost if passed => return Some(lost(&directory)),
                 Found::NeverBegun => {
                     let end = lost(&directory);
-                    let ended = ActEnd::NotStarted { why: format!("the helper process did not begin: {}", end.output.trim()) };
+                    let ended = ActEnd::NotStarted {
+                        why: format!("the helper process did not begin: {}", end.output.trim()),
+                    };
                     return Some(ChildEnd { ended, ..end });
                 }
                 _ => {}
@@ -200,20 +243,27 @@ impl Children for RunDirectories {
 
     async fn forget(&self, job: JobId) {
         let directory = self.directory(job);
-        if !is_locked(&directory).unwrap_or(true) && directory.exists() {
-            if let Err(error) = std::fs::remove_dir_all(&directory) {
-                tracing::warn!(%job, %error, "remove the run directory of a job");
-            }
+        if is_locked(&directory).unwrap_or(true) || !directory.exists() {
+            return;
+        }
+        if let Err(error) = std::fs::remove_dir_all(&directory) {
+            tracing::warn!(%job, %error, "remove the run directory of a job");
         }
     }
 }
 
 /// Ends a process group: asks, waits, kills. For children that are past their deadline.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "inside the child there is no runtime to wait with"
+)]
 fn end_group(group: u32, gone: impl Fn() -> bool) {
-    let Some(pid) = i32::try_from(group).ok().and_then(Pid::from_raw) else { return };
+    let Some(pid) = i32::try_from(group).ok().and_then(Pid::from_raw) else {
+        return;
+    };
     let _ = kill_process_group(pid, Signal::TERM);
-    let until = std::time::Instant::now() + GRACE;
-    while !gone() && std::time::Instant::now() < until {
+    let until = tokio::time::Instant::now() + GRACE;
+    while !gone() && tokio::time::Instant::now() < until {
         std::thread::sleep(Duration::from_millis(20));
     }
     let _ = kill_process_group(pid, Signal::KILL);

@@ -17,7 +17,9 @@ impl MachineClocks {
     pub(crate) fn new() -> Self {
         let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
         let boot_id = read.map_or_else(|_| uuid::Uuid::new_v4().to_string(), |text| text.trim().to_owned());
-        Self { boot_id: BootId(boot_id) }
+        Self {
+            boot_id: BootId(boot_id),
+        }
     }
 }
 
@@ -25,8 +27,12 @@ impl MachineClocks {
 #[expect(clippy::disallowed_methods, reason = "the one door to the wall clock")]
 fn wall() -> Timestamp {
     let now = SystemTime::now();
-    let after = now.duration_since(UNIX_EPOCH).map(|after| i64::try_from(after.as_nanos()).unwrap_or(i64::MAX));
-    Timestamp(after.unwrap_or_else(|before| i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos)))
+    let after = now
+        .duration_since(UNIX_EPOCH)
+        .map(|after| i64::try_from(after.as_nanos()).unwrap_or(i64::MAX));
+    Timestamp(
+        after.unwrap_or_else(|before| i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos)),
+    )
 }
 
 fn boot() -> Boottime {
@@ -36,6 +42,10 @@ fn boot() -> Boottime {
 
 impl Clocks for MachineClocks {
     fn now(&self) -> Clock {
-        Clock { wall: wall(), boot: boot(), boot_id: self.boot_id.clone() }
+        Clock {
+            wall: wall(),
+            boot: boot(),
+            boot_id: self.boot_id.clone(),
+        }
     }
 }

@@ -34,7 +34,11 @@ impl From<bool> for Verdict {
 /// Does what was typed.
 pub(crate) fn dispatch(cli: Cli) -> ExitCode {
     let output = Output::new();
-    let Cli { config, socket, command } = cli;
+    let Cli {
+        config,
+        socket,
+        command,
+    } = cli;
     let place = Place { config, socket };
     let done = match command {
         None | Some(Command::Run) => return crate::run::run(place.config.as_deref()),

@@ -31,7 +31,9 @@ pub struct HeartbeatSettings {
 
 impl HeartbeatSettings {
     fn every(&self) -> Duration {
-        self.every.as_ref().map_or(EVERY, |every| every.as_std().max(Duration::from_secs(1)))
+        self.every
+            .as_ref()
+            .map_or(EVERY, |every| every.as_std().max(Duration::from_secs(1)))
     }
 }
 
@@ -62,8 +64,14 @@ async fn send(settings: &HeartbeatSettings, app: &App, context: &Context) -> Res
     let head = app.journal.head().await.map_err(|error| error.to_string())?;
     let body = json!({ "seq": head.seq, "commit": head.commit, "chain": head.link, "at": app.now() });
     let request = context.client().post(url.expose()).json(&body).send();
-    let answer = tokio::time::timeout(TIMEOUT, request).await.map_err(|_| "no answer before the deadline".to_owned())?;
+    let answer = tokio::time::timeout(TIMEOUT, request)
+        .await
+        .map_err(|_| "no answer before the deadline".to_owned())?;
     // The address stays out of the message.
     let status = answer.map_err(|error| error.without_url().to_string())?.status();
-    if status.is_success() { Ok(()) } else { Err(format!("answered {status}")) }
+    if status.is_success() {
+        Ok(())
+    } else {
+        Err(format!("answered {status}"))
+    }
 }

@@ -33,7 +33,9 @@ pub(crate) fn start(settings: &Settings, held: &Record, supervisor: &mut Supervi
     let token = supervisor.token(Stage::Collect);
     let wakers = vec![(PRUNE_AT, Arc::clone(&prune)), (SCRUB_AT, Arc::clone(&scrub))];
     let stop = token.clone();
-    supervisor.restarting(Stage::Collect, "housekeeping".to_owned(), move || schedule(wakers.clone(), stop.clone()));
+    supervisor.restarting(Stage::Collect, "housekeeping".to_owned(), move || {
+        schedule(wakers.clone(), stop.clone())
+    });
     let (pruned, stop) = (held.clone(), token.clone());
     supervisor.restarting(Stage::Collect, "pruning".to_owned(), move || {
         let (held, stop, wake) = (pruned.clone(), stop.clone(), Arc::clone(&prune));
@@ -94,23 +96,50 @@ async fn prune_once(held: &Record, keep: SignedDuration, bytes_max: u64) {
         tracing::info!("telemetry is not pruned today: the clock jumped");
         return;
     }
-    match held.telemetry.retain(Retention { now, keep, bytes_max: Some(bytes_max) }).await {
+    match held
+        .telemetry
+        .retain(Retention {
+            now,
+            keep,
+            bytes_max: Some(bytes_max),
+        })
+        .await
+    {
         Err(error) => tracing::warn!(%error, "prune telemetry"),
         Ok(removed) => {
             let count = removed.logs + removed.spans + removed.probes;
             if count > 0 {
                 tracing::info!(count, "telemetry pruned");
             }
-            if removed.over_budget {
-                let detail = format!("telemetry was pruned before its time, {count} records: it may take {bytes_max} bytes ([store] disk)");
-                record(held, LimitReached { limit: name_of("disk_budget"), count, detail }).await;
+            let kept_shorter = removed.until.is_some_and(|until| now.since(until) < keep);
+            if removed.over_budget || kept_shorter {
+                let detail = format!(
+                    "telemetry was pruned before its time, {count} records: it may take {bytes_max} bytes ([store] disk)"
+                );
+                record(
+                    held,
+                    LimitReached {
+                        limit: name_of("disk_budget"),
+                        count,
+                        detail,
+                    },
+                )
+                .await;
             }
         }
     }
     let overflowed = held.telemetry.overflowed();
     if overflowed > 0 {
         let detail = "records of too many services or releases were counted as `other`".to_owned();
-        record(held, LimitReached { limit: name_of("series"), count: overflowed, detail }).await;
+        record(
+            held,
+            LimitReached {
+                limit: name_of("series"),
+                count: overflowed,
+                detail,
+            },
+        )
+        .await;
     }
 }
 
@@ -121,7 +150,11 @@ async fn scrub_once(held: &Record) {
             None => tracing::info!(commits = report.commits, "the journal's chain holds"),
             Some(damage) => {
                 tracing::error!(?damage, "the journal is damaged");
-                let failed = events::TaskFailed { task: name_of("scrub"), error: format!("the journal is damaged at commit {}: {}", damage.commit, damage.what), failures: 1 };
+                let failed = events::TaskFailed {
+                    task: name_of("scrub"),
+                    error: format!("the journal is damaged at commit {}: {}", damage.commit, damage.what),
+                    failures: 1,
+                };
                 submit(held, Fact::TaskFailed(failed)).await;
             }
         },

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hyper::{HeaderMap, header};
 use collectors::ingest::otlp::{Answer, BODY_MAX, Otlp, OtlpRequest, Refusal, Signal};
 use events::{Batch, Clocks};
+use hyper::{HeaderMap, header};
 use jiff::SignedDuration;
 use store::telemetry::{Telemetry, TelemetryError};
 use tokio::sync::Semaphore;
@@ -13,16 +13,21 @@ use web::ingest::{Ingest, IngestReply, IngestRequest};
 
 use crate::settings::Settings;
 
-/// Bodies decoded at one time: as many as there are cores to decode them on, and memory to hold them.
-const DECODING_MAX: usize = 2;
+/// Bodies decoded at one time: as many as there are cores to decode them on.
+const DECODING_MAX: u32 = 2;
+/// A larger body, or a compressed one larger than [`INFLATING_MIN`], is decoded alone: what it may grow to is all the memory
+/// there is for decoding.
+const LARGE_MIN: usize = 512 * 1024;
+/// A compressed body that is smaller stays small: deflate makes at most 1,032 bytes of one.
+const INFLATING_MIN: usize = 4 * 1024;
 /// Requests that wait for their turn to be decoded; the next one is told to come back.
 const WAITING_MAX: usize = 32;
 
 /// The kinds that are mounted.
 pub(crate) fn kinds(settings: &Settings, telemetry: &Telemetry, clocks: &Arc<dyn Clocks>) -> Vec<Arc<dyn Ingest>> {
     let otlp = Arc::new(Otlp::new(settings.environment()));
-    let decoding = Arc::new(Semaphore::new(DECODING_MAX));
-    let places = Arc::new(Semaphore::new(DECODING_MAX + WAITING_MAX));
+    let decoding = Arc::new(Semaphore::new(DECODING_MAX as usize));
+    let places = Arc::new(Semaphore::new(DECODING_MAX as usize + WAITING_MAX));
     let kind = |signal| -> Arc<dyn Ingest> {
         Arc::new(OtlpHttp {
             otlp: Arc::clone(&otlp),
@@ -33,7 +38,10 @@ pub(crate) fn kinds(settings: &Settings, telemetry: &Telemetry, clocks: &Arc<dyn
             places: Arc::clone(&places),
         })
     };
-    [Signal::Traces, Signal::Logs, Signal::Metrics].into_iter().map(kind).collect()
+    [Signal::Traces, Signal::Logs, Signal::Metrics]
+        .into_iter()
+        .map(kind)
+        .collect()
 }
 
 /// One signal of OTLP over HTTP.
@@ -51,7 +59,7 @@ impl OtlpHttp {
     async fn decode(&self, request: IngestRequest) -> Result<Batch, Refusal> {
         let busy = Refusal::Busy { retry_after_s: 1 };
         let _place = self.places.try_acquire().map_err(|_| busy.clone())?;
-        let _turn = self.decoding.acquire().await.map_err(|_| busy)?;
+        let _turn = self.decoding.acquire_many(turns(&request)).await.map_err(|_| busy)?;
         let (otlp, signal, arrived) = (Arc::clone(&self.otlp), self.signal, self.clocks.now().wall);
         let decoded = tokio::task::spawn_blocking(move || {
             let request = OtlpRequest {
@@ -64,7 +72,9 @@ impl OtlpHttp {
             otlp.take(signal, &request)
         });
         // A panic of the decoder is ours, and the sender may try again.
-        decoded.await.unwrap_or_else(|_| Err(Refusal::Undecodable("the decoder failed".to_owned())))
+        decoded
+            .await
+            .unwrap_or_else(|_| Err(Refusal::Undecodable("the decoder failed".to_owned())))
     }
 
     async fn store(&self, batch: Batch) -> Result<Answer, Refusal> {
@@ -76,18 +86,33 @@ impl OtlpHttp {
     }
 }
 
+/// How many of the turns of decoding a request takes.
+fn turns(request: &IngestRequest) -> u32 {
+    let is_compressed = request.headers.contains_key(header::CONTENT_ENCODING);
+    let large = if is_compressed { INFLATING_MIN } else { LARGE_MIN };
+    if request.body.len() > large { DECODING_MAX } else { 1 }
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn refusal(error: TelemetryError) -> Refusal {
     let seconds = |after: SignedDuration| u64::try_from(after.as_secs()).unwrap_or(1).max(1);
     match error {
-        TelemetryError::Busy { retry_after } => Refusal::Busy { retry_after_s: seconds(retry_after) },
-        TelemetryError::DiskFull { retry_after } => Refusal::DiskFull { retry_after_s: seconds(retry_after) },
+        TelemetryError::Busy { retry_after } => Refusal::Busy {
+            retry_after_s: seconds(retry_after),
+        },
+        TelemetryError::DiskFull { retry_after } => Refusal::DiskFull {
+            retry_after_s: seconds(retry_after),
+        },
         TelemetryError::TooLarge { limit, .. } => Refusal::BodyTooLarge { max: limit },
         TelemetryError::Stopping | TelemetryError::Deadline { .. } | TelemetryError::Failed(_) => {
-            Refusal::Unavailable { why: error.to_string(), retry_after_s: 1 }
+            Refusal::Unavailable {
+                why: error.to_string(),
+                retry_after_s: 1,
+            }
         }
     }
 }

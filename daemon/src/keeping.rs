@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -27,26 +27,59 @@ const KILL_SWITCH: &str = "stop-acting";
 ///
 /// # Errors
 /// When the folder of children cannot be made.
-pub(crate) async fn queues(settings: &Settings, record: &Record, context: &Context, data: &Path) -> miette::Result<Vec<(Name, Arc<dyn Worker>)>> {
+pub(crate) async fn queues(
+    settings: &Settings,
+    record: &Record,
+    context: &Context,
+    data: &Path,
+) -> miette::Result<Vec<(Name, Arc<dyn Worker>)>> {
     let runs = data.join("runs");
-    std::fs::create_dir_all(&runs).into_diagnostic().wrap_err("make the folder of children")?;
+    std::fs::create_dir_all(&runs)
+        .into_diagnostic()
+        .wrap_err("make the folder of children")?;
     let children = RunDirectories::new(runs);
-    children.sweep(&record.journal.jobs().waiting().await.iter().map(|status| status.job.id.to_string()).collect());
+    children.sweep(
+        &record
+            .journal
+            .jobs()
+            .waiting()
+            .await
+            .iter()
+            .map(|status| status.job.id.to_string())
+            .collect(),
+    );
     let children: Arc<dyn Children> = Arc::new(children);
     let mut queues: Vec<(Name, Arc<dyn Worker>)> = Vec::new();
-    let notifiers = settings.notify.iter().map(|(name, notify)| (journal_name(name), notify.via.as_dyn().build(context)));
+    let notifiers = settings
+        .notify
+        .iter()
+        .map(|(name, notify)| (journal_name(name), notify.via.as_dyn().build(context)));
     let messages = Arc::new(MessageWorker::new(notifiers.collect()));
     for name in settings.notify.keys() {
         queues.push((queue_of(&journal_name(name)), Arc::clone(&messages) as Arc<dyn Worker>));
     }
     let kill_switch = data.join(KILL_SWITCH);
-    let acts = settings.action.iter().map(|(name, action)| (journal_name(name), action.act.clone())).collect();
-    let act_worker = Arc::new(ActWorker::new(acts, Arc::clone(&children), Arc::new(move || kill_switch.exists())));
+    let acts = settings
+        .action
+        .iter()
+        .map(|(name, action)| (journal_name(name), action.act.clone()))
+        .collect();
+    let act_worker = Arc::new(ActWorker::new(
+        acts,
+        Arc::clone(&children),
+        Arc::new(move || kill_switch.exists()),
+    ));
     for name in settings.action.keys() {
-        queues.push((name_of(&format!("act/{}", name.as_str())), Arc::clone(&act_worker) as Arc<dyn Worker>));
+        queues.push((
+            name_of(&format!("act/{}", name.as_str())),
+            Arc::clone(&act_worker) as Arc<dyn Worker>,
+        ));
     }
     if !settings.backup.is_empty() {
-        queues.push((name_of(backup::QUEUE), Arc::new(backup_worker(settings, record, children, data))));
+        queues.push((
+            name_of(backup::QUEUE),
+            Arc::new(backup_worker(settings, record, children, data)),
+        ));
     }
     Ok(queues)
 }
@@ -54,7 +87,14 @@ pub(crate) async fn queues(settings: &Settings, record: &Record, context: &Conte
 fn backup_worker(settings: &Settings, record: &Record, children: Arc<dyn Children>, data: &Path) -> BackupWorker {
     let kept = |(name, backup): (&config::Name, &backup::BackupSettings)| {
         let repository = settings.repository.get(backup.to.as_str())?.clone();
-        Some((journal_name(name), Kept { settings: backup.clone(), repository_name: journal_name(&backup.to), repository }))
+        Some((
+            journal_name(name),
+            Kept {
+                settings: backup.clone(),
+                repository_name: journal_name(&backup.to),
+                repository,
+            },
+        ))
     };
     BackupWorker {
         backups: settings.backup.iter().filter_map(kept).collect::<BTreeMap<_, _>>(),
@@ -88,9 +128,13 @@ impl ReadViews for JournalViews {
 /// When the file cannot be written.
 pub(crate) fn first_password(settings: &Settings) -> miette::Result<()> {
     for repository in settings.repository.values() {
-        let (Some(folder), Some(file)) = (&repository.folder, file_of(&repository.password)) else { continue };
+        let (Some(folder), Some(file)) = (&repository.folder, file_of(&repository.password)) else {
+            continue;
+        };
         if !file.exists() && !folder.path.exists() {
-            write_password(&file).into_diagnostic().wrap_err_with(|| format!("write the password of a new repository to {}", file.display()))?;
+            write_password(&file)
+                .into_diagnostic()
+                .wrap_err_with(|| format!("write the password of a new repository to {}", file.display()))?;
         }
     }
     Ok(())
@@ -104,12 +148,20 @@ fn file_of(secret: &Secret) -> Option<PathBuf> {
 pub(crate) fn write_password(file: &Path) -> io::Result<()> {
     let password = backup::password()?;
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let mut written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    let mut written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)?;
     written.write_all(format!("{password}\n").as_bytes())?;
     written.sync_all()?;
-    store::sync_directory(file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    store::sync_directory(
+        file.parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new(".")),
+    )
 }
 
 /// Inside a child: does a backup task, each step reported as a line.

@@ -21,7 +21,8 @@ static TRACES: OnceLock<reload::Handle<Traces, Registry>> = OnceLock::new();
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
 /// What is logged when `RUST_LOG` does not say.
-const FILTER: &str = "info,sqlx=warn,hyper=warn,reqwest=warn,opentelemetry=warn,aws=warn,rustic_core=warn";
+const FILTER: &str =
+    "info,sqlx=warn,hyper=warn,reqwest=warn,opentelemetry=warn,aws=warn,rustic_core=warn,tokio_cron_scheduler=warn";
 /// How long one export may take.
 const EXPORT_MAX: Duration = Duration::from_secs(10);
 
@@ -31,9 +32,25 @@ pub(crate) fn subscribe() {
     let (traces, handle) = reload::Layer::new(None::<Box<dyn Layer<Registry> + Send + Sync>>);
     let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
     let terminal = std::io::stderr().is_terminal();
-    let people = terminal.then(|| tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_filter(filter()));
-    let machines = (!terminal).then(|| tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).with_filter(filter()));
-    if tracing_subscriber::registry().with(traces).with(people).with(machines).try_init().is_ok() {
+    let people = terminal.then(|| {
+        tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_target(false)
+            .with_filter(filter())
+    });
+    let machines = (!terminal).then(|| {
+        tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(std::io::stderr)
+            .with_filter(filter())
+    });
+    if tracing_subscriber::registry()
+        .with(traces)
+        .with(people)
+        .with(machines)
+        .try_init()
+        .is_ok()
+    {
         let _ = TRACES.set(handle);
     }
 }
@@ -65,8 +82,15 @@ impl HttpClient for Client {
 /// Begins to export spans, if the settings name an endpoint.
 pub(crate) fn export(settings: &Settings, client: reqwest::Client) {
     let Some(traces) = &settings.traces else { return };
-    let client = Client { client, runtime: Handle::current() };
-    let built = SpanExporter::builder().with_http().with_http_client(client).with_endpoint(traces.endpoint.as_str()).build();
+    let client = Client {
+        client,
+        runtime: Handle::current(),
+    };
+    let built = SpanExporter::builder()
+        .with_http()
+        .with_http_client(client)
+        .with_endpoint(traces.endpoint.as_str())
+        .build();
     let exporter = match built {
         Ok(exporter) => exporter,
         Err(error) => {
@@ -75,10 +99,14 @@ pub(crate) fn export(settings: &Settings, client: reqwest::Client) {
         }
     };
     let resource = Resource::builder().with_service_name("watchkeep").build();
-    let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource)
+        .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("watchkeep"));
     // Spans of our own crates only: those of the exporter's client would never end.
-    let ours = EnvFilter::new("off,daemon=info,store=info,web=info,alerting=info,collectors=info,backup=info,recovery=info");
+    let ours =
+        EnvFilter::new("off,daemon=info,store=info,web=info,alerting=info,collectors=info,backup=info,recovery=info");
     if let Some(handle) = TRACES.get() {
         let _ = handle.modify(|slot| *slot = Some(layer.with_filter(ours).boxed()));
     }

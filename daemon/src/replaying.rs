@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 
 use config::Source;
 use events::{
-    AlertPhase, CommitId, Composer, Configured, Elapsed, Fact, Failures, Fold, Key, Name, Opening, Past, Phase, Recorded, Seq, Timestamp, Views,
-    replay::facts_since,
+    AlertPhase, CommitId, Composer, Configured, Elapsed, Fact, Failures, Fold, Key, Name, Opening, Past, Phase,
+    Recorded, Seq, Timestamp, Views, replay::facts_since,
 };
 use jiff::SignedDuration;
 use miette::{IntoDiagnostic, WrapErr};
@@ -53,32 +53,56 @@ pub(crate) struct Tested {
 pub(crate) async fn test(data: &Path, rules: &Source, since: Timestamp) -> miette::Result<Tested> {
     settings::read(rules).map_err(|mistakes| miette::miette!("{}", mistakes.render(false)))?;
     let folder = Folder::look(data).into_diagnostic()?;
-    let reader = Reader::open(&folder).await.into_diagnostic().wrap_err("open the journal")?;
+    let reader = Reader::open(&folder)
+        .await
+        .into_diagnostic()
+        .wrap_err("open the journal")?;
     let mut fold = Fold::open(
-        Opening { views: Views::default(), seq: Seq::default(), commit: CommitId::default(), text: None, failures: Failures::new() },
+        Opening {
+            views: Views::default(),
+            seq: Seq::default(),
+            commit: CommitId::default(),
+            text: None,
+            failures: Failures::new(),
+        },
         plan::factory(),
         Arc::new(Silent),
     );
-    let mut tested = Tested { since, ..Tested::default() };
+    let mut tested = Tested {
+        since,
+        ..Tested::default()
+    };
     let from = since.plus(-WARM_UP);
     let mut configured = false;
     let mut next = Seq(1);
     loop {
-        let facts = reader.all_facts(next, PAGE).await.into_diagnostic().wrap_err("read the journal")?;
+        let facts = reader
+            .all_facts(next, PAGE)
+            .await
+            .into_diagnostic()
+            .wrap_err("read the journal")?;
         let Some(last) = facts.last() else { break };
         next = last.seq.next();
         for fact in facts.into_iter().filter(|fact| fact.cause.is_none()) {
             if fact.recorded_at.wall < from && matches!(fact.fact(), Fact::Tick(tick) if !tick.bins.is_empty()) {
                 continue;
             }
-            let Some(fact) = with_rules(fact, rules, &mut configured) else { continue };
-            let made = fold.again(&fact, &Nothing).map_err(|failed| miette::miette!("the rules could not be folded: {failed}"))?;
+            let Some(fact) = with_rules(fact, rules, &mut configured) else {
+                continue;
+            };
+            let made = fold
+                .again(&fact, &Nothing)
+                .map_err(|failed| miette::miette!("the rules could not be folded: {failed}"))?;
             tested.facts += made.facts.len();
             made.facts.iter().for_each(|fact| tested.note(fact));
         }
     }
-    tested.incidents.retain(|incident| incident.resolved.is_none_or(|end| end >= since));
-    tested.notes.push("thresholds on latency are read from histograms: right within 0.7 %".to_owned());
+    tested
+        .incidents
+        .retain(|incident| incident.resolved.is_none_or(|end| end >= since));
+    tested
+        .notes
+        .push("thresholds on latency are read from histograms: right within 0.7 %".to_owned());
     Ok(tested)
 }
 
@@ -86,10 +110,23 @@ impl Tested {
     fn note(&mut self, fact: &Recorded) {
         let Fact::AlertPhase(phase) = fact.fact() else { return };
         if phase.opens() {
-            let readings = phase.readings.iter().map(|reading| format!("{} {} {}", reading.what, reading.value, reading.limit)).collect();
-            self.incidents.push(WouldHave { rule: phase.rule.clone(), fired: fact.recorded_at.wall, resolved: None, readings });
+            let readings = phase
+                .readings
+                .iter()
+                .map(|reading| format!("{} {} {}", reading.what, reading.value, reading.limit))
+                .collect();
+            self.incidents.push(WouldHave {
+                rule: phase.rule.clone(),
+                fired: fact.recorded_at.wall,
+                resolved: None,
+                readings,
+            });
         } else if resolves(phase) {
-            let open = self.incidents.iter_mut().rev().find(|incident| incident.rule == phase.rule && incident.resolved.is_none());
+            let open = self
+                .incidents
+                .iter_mut()
+                .rev()
+                .find(|incident| incident.rule == phase.rule && incident.resolved.is_none());
             if let Some(incident) = open {
                 incident.resolved = Some(fact.recorded_at.wall);
             }
@@ -109,7 +146,11 @@ fn with_rules(mut fact: Recorded, rules: &Source, configured: &mut bool) -> Opti
         }
         let text = config::redacted(&rules.text);
         let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
-        fact.envelope.fact = Fact::Configured(Configured { digest, text: Some(text), same_as: None });
+        fact.envelope.fact = Fact::Configured(Configured {
+            digest,
+            text: Some(text),
+            same_as: None,
+        });
     }
     Some(fact)
 }

@@ -25,7 +25,9 @@ pub(crate) fn restore(named: Option<&Path>, arguments: &RestoreArgs) -> miette::
     let clocks = MachineClocks::new();
     let run = Run::new(host(), Clock::new(move || clocks.now().wall.to_jiff()));
     let password = password.read().into_diagnostic()?;
-    let repository = Repository::open(&location, password.expose(), Access::Read, run).into_diagnostic().wrap_err("open the repository")?;
+    let repository = Repository::open(&location, password.expose(), Access::Read, run)
+        .into_diagnostic()
+        .wrap_err("open the repository")?;
     let snapshot = choose(&repository, &arguments.snapshot)?;
     let order = Order {
         snapshot,
@@ -33,7 +35,9 @@ pub(crate) fn restore(named: Option<&Path>, arguments: &RestoreArgs) -> miette::
         destination: arguments.to.clone(),
         replace: false,
     };
-    let restored = backup::restore(&repository, &order).into_diagnostic().wrap_err("restore; see the reason below")?;
+    let restored = backup::restore(&repository, &order)
+        .into_diagnostic()
+        .wrap_err("restore; see the reason below")?;
     let mut lines = vec![format!(
         "restored {} files, {} bytes of copy {} to {}; every byte was checked before the first was written ({} ms), then written in {} ms",
         restored.files,
@@ -43,7 +47,12 @@ pub(crate) fn restore(named: Option<&Path>, arguments: &RestoreArgs) -> miette::
         restored.verify_took.as_millis(),
         restored.write_took.as_millis()
     )];
-    lines.extend(restored.omitted.iter().map(|omitted| format!("not as it was: {omitted}")));
+    lines.extend(
+        restored
+            .omitted
+            .iter()
+            .map(|omitted| format!("not as it was: {omitted}")),
+    );
     Ok(Done { lines })
 }
 
@@ -53,7 +62,10 @@ fn place(named: Option<&Path>, arguments: &RestoreArgs) -> miette::Result<(Locat
     let folder = PathBuf::from(&arguments.repository);
     if folder.is_dir() {
         let password = given.ok_or_else(|| {
-            miette::miette!(help = "the daemon reads it from where [repository.…] password says", "name the password: --password-file FILE")
+            miette::miette!(
+                help = "the daemon reads it from where [repository.…] password says",
+                "name the password: --password-file FILE"
+            )
         })?;
         return Ok((Location::Folder(folder), password));
     }
@@ -63,8 +75,15 @@ fn place(named: Option<&Path>, arguments: &RestoreArgs) -> miette::Result<(Locat
     let found = known.iter().find(|(name, _)| name.as_str() == arguments.repository);
     let Some((_, repository)) = found else {
         let near = config::suggest(&arguments.repository, known.keys().map(config::Name::as_str));
-        let help = near.map_or_else(|| "name a folder that is there, or a [repository.…] of the configuration".to_owned(), |near| format!("did you mean {near}?"));
-        return Err(miette::miette!(help = help, "no repository {:?}, and no such folder", arguments.repository));
+        let help = near.map_or_else(
+            || "name a folder that is there, or a [repository.…] of the configuration".to_owned(),
+            |near| format!("did you mean {near}?"),
+        );
+        return Err(miette::miette!(
+            help = help,
+            "no repository {:?}, and no such folder",
+            arguments.repository
+        ));
     };
     let location = repository.location().into_diagnostic()?;
     Ok((location, given.unwrap_or_else(|| (*repository.password).clone())))
@@ -74,6 +93,12 @@ fn choose(repository: &Repository, wanted: &str) -> miette::Result<Digest> {
     if wanted != "latest" {
         return Ok(repository.find(wanted).into_diagnostic()?.id);
     }
-    let snapshots = repository.snapshots().into_diagnostic().wrap_err("look for the copies")?;
-    snapshots.last().map(|snapshot| snapshot.id).ok_or_else(|| miette::miette!("the repository holds no copy"))
+    let snapshots = repository
+        .snapshots()
+        .into_diagnostic()
+        .wrap_err("look for the copies")?;
+    snapshots
+        .last()
+        .map(|snapshot| snapshot.id)
+        .ok_or_else(|| miette::miette!("the repository holds no copy"))
 }

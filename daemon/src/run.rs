@@ -51,7 +51,11 @@ impl Setup {
     /// The usual: a file, the machine's clocks, a safe record.
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { source, clocks: Arc::new(MachineClocks::new()), options: Options::default() }
+        Self {
+            source,
+            clocks: Arc::new(MachineClocks::new()),
+            options: Options::default(),
+        }
     }
 }
 
@@ -99,18 +103,42 @@ pub async fn start(setup: Setup) -> miette::Result<Running> {
     record::begin(&setup.source, &record, &mut supervisor, failures).await?;
     record::tick_on(&record, &mut supervisor);
     let queues = keeping::queues(&settings, &record, &context, &data).await?;
-    workers::end_orphans(&record.journal, &queues.iter().map(|(queue, _)| queue.clone()).collect()).await;
+    workers::end_orphans(
+        &record.journal,
+        &queues.iter().map(|(queue, _)| queue.clone()).collect(),
+    )
+    .await;
     workers::start(&mut supervisor, &record.journal, queues);
     collect::start(&settings, &record, &context, &mut supervisor)?;
     for (name, heartbeat) in &settings.heartbeat {
-        let (name, heartbeat, app, context) = (name.as_str().to_owned(), heartbeat.clone(), app.clone(), context.clone());
+        let (name, heartbeat, app, context) = (
+            name.as_str().to_owned(),
+            heartbeat.clone(),
+            app.clone(),
+            context.clone(),
+        );
         let token = supervisor.token(Stage::Collect);
-        let task = move || heartbeat::beat(name.clone(), heartbeat.clone(), app.clone(), context.clone(), token.clone());
+        let task = move || {
+            heartbeat::beat(
+                name.clone(),
+                heartbeat.clone(),
+                app.clone(),
+                context.clone(),
+                token.clone(),
+            )
+        };
         supervisor.restarting(Stage::Collect, "heartbeat".to_owned(), task);
     }
     housekeeping::start(&settings, &record, &mut supervisor);
     let socket = serve::start(&settings, &app, &record.telemetry, &data, &mut supervisor).await?;
-    Ok(Running { app, record, data, socket, supervisor, _folder: folder })
+    Ok(Running {
+        app,
+        record,
+        data,
+        socket,
+        supervisor,
+        _folder: folder,
+    })
 }
 
 fn own(data: &Path, clocks: &dyn Clocks) -> miette::Result<Folder> {
@@ -133,7 +161,9 @@ fn context(settings: &Settings, data: &Path, clocks: &Arc<dyn Clocks>) -> miette
 impl Running {
     /// Stops everything in order; nothing that was acknowledged is lost.
     pub async fn stop(self, reason: &str) {
-        let stopped = Fact::Stopped(Stopped { reason: reason.to_owned() });
+        let stopped = Fact::Stopped(Stopped {
+            reason: reason.to_owned(),
+        });
         let envelope = events::Envelope::new(name_of("daemon"), name_of("daemon"), stopped);
         if let Err(error) = self.record.journal.submit_reserved(envelope.into()).await {
             tracing::warn!(%error, "record the end");
@@ -158,7 +188,13 @@ enum End {
 /// `watchkeep run`: everything from reading the file to the exit code.
 pub(crate) fn run(named: Option<&Path>) -> ExitCode {
     observing::subscribe();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build() {
+    // What the daemon writes is for its own user; the socket says for itself who else may use it.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&miette::miette!("start the runtime: {error}")),
     };
@@ -173,7 +209,10 @@ pub(crate) fn run(named: Option<&Path>) -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the reason of an end has to reach whoever started the daemon")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the reason of an end has to reach whoever started the daemon"
+)]
 fn fail(report: &miette::Report) -> ExitCode {
     eprintln!("watchkeep: {report:?}");
     ExitCode::FAILURE
@@ -218,7 +257,11 @@ async fn may_reload(named: Option<&Path>, running: &Running) -> bool {
     };
     tracing::error!("the new configuration is not used, the old one stays in force:\n{wrong}");
     let error = wrong.chars().take(2000).collect();
-    let failed = Fact::TaskFailed(TaskFailed { task: name_of("reload"), error, failures: 1 });
+    let failed = Fact::TaskFailed(TaskFailed {
+        task: name_of("reload"),
+        error,
+        failures: 1,
+    });
     let envelope = events::Envelope::new(name_of("daemon"), name_of("daemon"), failed);
     if let Err(error) = running.record.journal.submit_reserved(envelope.into()).await {
         tracing::warn!(%error, "record the refused reload");
@@ -233,6 +276,8 @@ fn start_anew() -> miette::Report {
         Ok(binary) => binary,
         Err(error) => return miette::miette!("find the own binary: {error}"),
     };
-    let error = std::process::Command::new(binary).args(std::env::args_os().skip(1)).exec();
+    let error = std::process::Command::new(binary)
+        .args(std::env::args_os().skip(1))
+        .exec();
     miette::miette!("start anew after a reload: {error}")
 }

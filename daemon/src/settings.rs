@@ -10,8 +10,8 @@ use std::{
 use alerting::{AlertSettings, NotifySettings};
 use backup::{BackupSettings, RepositorySettings};
 use collectors::probe::{NetworkSettings, ProbeSettings};
-use miette::IntoDiagnostic;
 use config::{Bytes, Located, Mistakes, Name, Source, Span, WebUrl};
+use miette::IntoDiagnostic;
 use recovery::ActionSettings;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -130,12 +130,16 @@ pub struct TracesSettings {
 impl Settings {
     /// The data folder.
     pub(crate) fn data(&self) -> PathBuf {
-        self.store.path.clone().unwrap_or_else(|| PathBuf::from(DATA))
+        let named = self.store.path.clone().unwrap_or_else(|| PathBuf::from(DATA));
+        // Children run elsewhere. Fails only for an empty path, which then fails where it is used.
+        std::path::absolute(&named).unwrap_or(named)
     }
 
     /// The daemon's own environment.
     pub(crate) fn environment(&self) -> &str {
-        self.environment.as_ref().map_or(ENVIRONMENT, |environment| environment.as_str())
+        self.environment
+            .as_ref()
+            .map_or(ENVIRONMENT, |environment| environment.as_str())
     }
 
     /// Where it listens.
@@ -149,7 +153,9 @@ impl Settings {
 /// # Errors
 /// When a file that was named, or found, cannot be read.
 pub(crate) fn source(named: Option<&Path>) -> miette::Result<Source> {
-    let found = named.map(Path::to_owned).or_else(|| PLACES.iter().map(PathBuf::from).find(|path| path.exists()));
+    let found = named
+        .map(Path::to_owned)
+        .or_else(|| PLACES.iter().map(PathBuf::from).find(|path| path.exists()));
     match found {
         Some(path) => Source::read(&path).into_diagnostic(),
         None => Ok(Source::new("embedded defaults", EMBEDDED)),
@@ -182,9 +188,14 @@ pub(crate) fn store_path(named: Option<&Path>) -> miette::Result<PathBuf> {
 }
 
 /// The socket of the API: in the runtime folder that systemd makes, else in the data folder.
-#[expect(clippy::disallowed_methods, reason = "systemd says in the environment where the runtime folder is")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "systemd says in the environment where the runtime folder is"
+)]
 pub(crate) fn socket_of(data: &Path) -> PathBuf {
-    std::env::var_os("RUNTIME_DIRECTORY").map_or_else(|| data.to_owned(), PathBuf::from).join("watchkeep.sock")
+    std::env::var_os("RUNTIME_DIRECTORY")
+        .map_or_else(|| data.to_owned(), PathBuf::from)
+        .join("watchkeep.sock")
 }
 
 /// The JSON schema of the configuration, as committed in `config/schema.json`.

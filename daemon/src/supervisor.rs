@@ -60,8 +60,16 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// An empty house. Failures of tasks go to the channel; `fatal` is cancelled when an essential task ends.
     pub(crate) fn new(failed: mpsc::Sender<TaskFailed>) -> Self {
-        let stage = |stage| Running { stage, token: CancellationToken::new(), tasks: JoinSet::new() };
-        Self { stages: STAGES.map(stage).into(), failed, fatal: CancellationToken::new() }
+        let stage = |stage| Running {
+            stage,
+            token: CancellationToken::new(),
+            tasks: JoinSet::new(),
+        };
+        Self {
+            stages: STAGES.map(stage).into(),
+            failed,
+            fatal: CancellationToken::new(),
+        }
     }
 
     /// Cancelled when an essential task has ended by itself.
@@ -76,8 +84,15 @@ impl Supervisor {
     }
 
     /// Runs a task that must not end before its stage does: its end or panic ends the process.
-    pub(crate) fn essential(&mut self, stage: Stage, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let Some(running) = self.stages.iter_mut().find(|running| running.stage == stage) else { return };
+    pub(crate) fn essential(
+        &mut self,
+        stage: Stage,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let Some(running) = self.stages.iter_mut().find(|running| running.stage == stage) else {
+            return;
+        };
         let (fatal, token) = (self.fatal.clone(), running.token.clone());
         let ended = EndsLoudly { name, fatal, token };
         running.tasks.spawn(async move {
@@ -91,7 +106,9 @@ impl Supervisor {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Some(running) = self.stages.iter_mut().find(|running| running.stage == stage) else { return };
+        let Some(running) = self.stages.iter_mut().find(|running| running.stage == stage) else {
+            return;
+        };
         let (token, failed) = (running.token.clone(), self.failed.clone());
         running.tasks.spawn(async move {
             let mut failures = 0;
@@ -106,7 +123,11 @@ impl Supervisor {
                 failures += 1;
                 tracing::error!(task = name, error, "a task failed and is started again");
                 // A full channel means that failures are told already.
-                let _ = failed.try_send(TaskFailed { task: name_of(&name), error, failures });
+                let _ = failed.try_send(TaskFailed {
+                    task: name_of(&name),
+                    error,
+                    failures,
+                });
                 let pause = PAUSE.saturating_mul(1 << failures.min(6)).min(PAUSE_MAX);
                 tokio::select! { () = tokio::time::sleep(pause) => {}, () = token.cancelled() => {} }
             }
@@ -136,7 +157,10 @@ struct EndsLoudly {
 impl Drop for EndsLoudly {
     fn drop(&mut self) {
         if !self.token.is_cancelled() {
-            tracing::error!(task = self.name, "an essential task ended; the daemon ends too, so that it is started anew");
+            tracing::error!(
+                task = self.name,
+                "an essential task ended; the daemon ends too, so that it is started anew"
+            );
             self.fatal.cancel();
         }
     }

@@ -36,7 +36,9 @@ pub(crate) fn start(supervisor: &mut Supervisor, journal: &Journal, queues: Vec<
     for (queue, worker) in queues {
         let (journal, token) = (journal.clone(), token.clone());
         let name = format!("worker/{queue}");
-        supervisor.restarting(Stage::Work, name, move || serve(journal.clone(), queue.clone(), Arc::clone(&worker), token.clone()));
+        supervisor.restarting(Stage::Work, name, move || {
+            serve(journal.clone(), queue.clone(), Arc::clone(&worker), token.clone())
+        });
     }
 }
 
@@ -46,7 +48,11 @@ pub(crate) async fn end_orphans(journal: &Journal, queues: &BTreeSet<Name>) {
         if queues.contains(&status.job.queue) {
             continue;
         }
-        let attempt = Attempt { job: status.job.clone(), number: status.attempts, composed: None };
+        let attempt = Attempt {
+            job: status.job.clone(),
+            number: status.attempts,
+            composed: None,
+        };
         let why = "its destination, action or backup is not configured any more".to_owned();
         if let Err(error) = journal.jobs().end(&attempt, Outcome::Failed { why }).await {
             tracing::warn!(job = %status.job.id, %error, "end a job of a removed queue");
@@ -55,7 +61,10 @@ pub(crate) async fn end_orphans(journal: &Journal, queues: &BTreeSet<Name>) {
 }
 
 async fn serve(journal: Journal, queue: Name, worker: Arc<dyn Worker>, stop: Token) {
-    let reporter = JournalReporter { journal: journal.clone(), queue: queue.clone() };
+    let reporter = JournalReporter {
+        journal: journal.clone(),
+        queue: queue.clone(),
+    };
     let jobs = journal.jobs();
     while let Some(taken) = jobs.next(queue.as_str(), &stop).await {
         let ended = attempt(&jobs, &taken, worker.as_ref(), &reporter, &stop).await;
@@ -70,7 +79,13 @@ async fn serve(journal: Journal, queue: Name, worker: Arc<dyn Worker>, stop: Tok
 }
 
 /// One attempt. What an older process left begun is looked at first, unless it may simply be sent again.
-async fn attempt(jobs: &store::Jobs, taken: &Taken, worker: &dyn Worker, report: &dyn Reporter, stop: &Token) -> Result<(), SubmitError> {
+async fn attempt(
+    jobs: &store::Jobs,
+    taken: &Taken,
+    worker: &dyn Worker,
+    report: &dyn Reporter,
+    stop: &Token,
+) -> Result<(), SubmitError> {
     if taken.left_begun && taken.job.on_crash != OnCrash::Resend {
         let left = taken.last_attempt();
         match worker.observe(&left, report, stop).await {
@@ -90,7 +105,7 @@ async fn attempt(jobs: &store::Jobs, taken: &Taken, worker: &dyn Worker, report:
 /// Records an outcome; what was cut short by our own stop is left begun, and the next process looks at it.
 async fn end(jobs: &store::Jobs, attempt: &Attempt, outcome: Outcome, stop: &Token) -> Result<(), SubmitError> {
     if stop.is_stopped() && matches!(outcome, Outcome::Later { .. }) && attempt.job.on_crash != OnCrash::Resend {
-        return Ok(());
+        return jobs.stopped(attempt).await;
     }
     jobs.end(attempt, outcome).await
 }

@@ -29,7 +29,10 @@ fn settings(folder: &Path, s3: &S3) -> String {
     fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let sql = "create table orders(id integer primary key, item text); insert into orders(item) values('tea'),('milk')";
     let made = Command::new("python3")
-        .args(["-c", "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit()"])
+        .args([
+            "-c",
+            "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit()",
+        ])
         .arg(&data)
         .arg(sql)
         .status()
@@ -73,8 +76,8 @@ fn watcher(folder: &Path, s3: &S3, hook: &Webhook) -> Setup {
         .env("HOOK_URL", &hook.url())
         .env("HOOK_KEY", KEY)
         .env("S3_ENDPOINT", &s3.endpoint())
-        .env("S3_KEY", &s3.access_key)
-        .env("S3_SECRET", &s3.secret_key)
+        .env("S3_KEY", s3.access_key)
+        .env("S3_SECRET", s3.secret_key)
 }
 
 fn restic(folder: &Path, arguments: &[&str]) -> String {
@@ -96,18 +99,37 @@ fn the_night_comes_and_every_copy_is_proved_and_pruned() {
     let (s3, hook) = (S3::strict(&folder.path().join("s3")), Webhook::start());
     let clock = faketime::Clock::new(folder.path());
     let mover = faketime::Clock::new(folder.path());
-    let daemon = watcher(folder.path(), &s3, &hook).prepare(move |command| clock.apply(command)).start();
+    let daemon = watcher(folder.path(), &s3, &hook)
+        .prepare(move |command| clock.apply(command))
+        .start();
     for (night, offset) in ["+25h", "+50h"].into_iter().enumerate() {
         mover.set(offset);
-        wait::until("a night's three proofs", SOON, || (daemon.facts("backup_proved").len() >= 3 * (night + 1)).then_some(()));
+        wait::until("a night's three proofs", SOON, || {
+            (daemon.facts("backup_proved").len() >= 3 * (night + 1)).then_some(())
+        });
     }
-    wait::until("the end of the second night", SOON, || (daemon.facts("job_done").iter().filter(|fact| fact["fact"]["queue"] == "backup").count() >= 6).then_some(()));
-    assert!(daemon.facts("backup_failed").is_empty(), "{:#?}", daemon.facts("backup_failed"));
+    wait::until("the end of the second night", SOON, || {
+        (daemon
+            .facts("job_done")
+            .iter()
+            .filter(|fact| fact["fact"]["queue"] == "backup")
+            .count()
+            >= 6)
+            .then_some(())
+    });
+    assert!(
+        daemon.facts("backup_failed").is_empty(),
+        "{:#?}",
+        daemon.facts("backup_failed")
+    );
     assert!(daemon.facts("clock_jumped").len() >= 2, "the jump is a fact");
     let due = daemon.facts("backup_due").len();
     assert_eq!(due, 6, "each backup once a night");
     restic(folder.path(), &["check", "--read-data"]);
-    assert!(restic(folder.path(), &["snapshots"]).contains("files"), "stock restic lists them");
+    assert!(
+        restic(folder.path(), &["snapshots"]).contains("files"),
+        "stock restic lists them"
+    );
 }
 
 #[test]
@@ -123,7 +145,12 @@ fn a_flipped_byte_fails_loudly_and_restore_writes_nothing() {
     let good = restore(&daemon, &restored);
     assert_eq!(good.code, 0, "{}{}", good.out, good.err);
     let files = folder.path().join("files");
-    let same = Command::new("diff").arg("-r").arg(&files).arg(restored.join(files.strip_prefix("/").unwrap())).status().unwrap();
+    let same = Command::new("diff")
+        .arg("-r")
+        .arg(&files)
+        .arg(restored.join(files.strip_prefix("/").unwrap()))
+        .status()
+        .unwrap();
     assert!(same.success(), "what was restored is what was there");
 
     let pack = largest(&folder.path().join("repository/data"));
@@ -131,14 +158,21 @@ fn a_flipped_byte_fails_loudly_and_restore_writes_nothing() {
     let verified = daemon.cli(&["backup", "prove", "files"]);
     assert_eq!(verified.code, 1, "{}{}", verified.out, verified.err);
     let failed = daemon.facts("backup_failed").pop().unwrap();
-    assert_eq!((failed["fact"]["stage"].as_str(), failed["fact"]["reason"].as_str()), (Some("verify"), Some("corrupt")), "{failed:#}");
+    assert_eq!(
+        (failed["fact"]["stage"].as_str(), failed["fact"]["reason"].as_str()),
+        (Some("verify"), Some("corrupt")),
+        "{failed:#}"
+    );
     let told = hook.wait_for(1, SOON);
     assert!(told[0].request.text().contains("files"), "{}", told[0].request.text());
 
     let empty = folder.path().join("empty");
     let refused = restore(&daemon, &empty);
     assert_ne!(refused.code, 0, "a damaged copy was restored");
-    assert!(!empty.exists() || fs::read_dir(&empty).unwrap().next().is_none(), "something was written");
+    assert!(
+        !empty.exists() || fs::read_dir(&empty).unwrap().next().is_none(),
+        "something was written"
+    );
 }
 
 fn restore(daemon: &Daemon, to: &Path) -> harness::daemon::Said {
@@ -150,7 +184,10 @@ fn largest(folder: &Path) -> PathBuf {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         files.extend(fs::read_dir(entry).unwrap().map(|entry| entry.unwrap().path()));
     }
-    files.into_iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap()
+    files
+        .into_iter()
+        .max_by_key(|file| fs::metadata(file).unwrap().len())
+        .unwrap()
 }
 
 /// A clock that the story moves.
@@ -159,7 +196,11 @@ struct Moved(AtomicI64);
 impl Clocks for Moved {
     fn now(&self) -> Clock {
         let now = self.0.load(Ordering::Acquire);
-        Clock { wall: Timestamp(now), boot: Boottime(now), boot_id: BootId("story".to_owned()) }
+        Clock {
+            wall: Timestamp(now),
+            boot: Boottime(now),
+            boot_id: BootId("story".to_owned()),
+        }
     }
 }
 

@@ -11,7 +11,11 @@ use serde_json::Value;
 
 /// SDKs export every few seconds.
 const EXPORTED: Duration = Duration::from_secs(60);
-const REQUESTS: usize = 40;
+const REQUESTS: usize = 120;
+/// Bytes of four replies and a bit.
+const REPLIES: usize = 700;
+/// Exports ten times a second, so that a story has many of them; the address stays the default.
+const OFTEN: [(&str, &str); 1] = [("OTEL_BSP_SCHEDULE_DELAY", "100")];
 
 fn spans_of(daemon: &Daemon, trace: &str) -> Vec<Value> {
     let answer = daemon.api("GET", &format!("/api/v1/traces/{trace}"), b"").unwrap();
@@ -21,9 +25,15 @@ fn spans_of(daemon: &Daemon, trace: &str) -> Vec<Value> {
 
 /// Requests of a service as the ticks counted them.
 fn counted(daemon: &Daemon, service: &str) -> u64 {
-    let answer = daemon.api("GET", &format!("/api/v1/latency/{service}?since=10m"), b"").unwrap();
+    let answer = daemon
+        .api("GET", &format!("/api/v1/latency/{service}?since=10m"), b"")
+        .unwrap();
     let series = answer.json()["series"].as_array().cloned().unwrap_or_default();
-    series.iter().filter(|series| series["source"] == "span").map(|series| series["requests"].as_u64().unwrap_or(0)).sum()
+    series
+        .iter()
+        .filter(|series| series["source"] == "span")
+        .map(|series| series["requests"].as_u64().unwrap_or(0))
+        .sum()
 }
 
 /// The default port of OTLP over HTTP is the point of the story, so it runs alone.
@@ -32,13 +42,16 @@ fn stock_sdks_find_it_and_a_trace_is_one_tree_alone() {
     let folder = tempfile::tempdir().unwrap();
     let own = ports::free();
     let proxy = Proxy::start_on(4318, ports::local(own));
-    proxy.set_plan(|connection| if connection % 5 == 4 { Fault::CutReply(0) } else { Fault::None });
+    // SDKs keep their connections: about the fifth reply of each is cut.
+    proxy.set_plan(|_| Fault::CutReply(REPLIES));
     let configuration = format!("[web]\nlisten = \"127.0.0.1:{own}\"\n[service.front]\n[service.back]\n");
     let daemon = Setup::new(&folder.path().join("watchkeep"), &configuration).start();
-    let back = Service::node(&folder.path().join("back"), "back", None, &[]);
-    let front = Service::python(&folder.path().join("front"), "front", Some(&back.url()), &[]);
+    let back = Service::node(folder.path(), "back", None, &OFTEN);
+    let front = Service::python(folder.path(), "front", Some(&back.url()), &OFTEN);
 
-    let traces: Vec<String> = (0..REQUESTS).map(|_| front.work("").text().trim().to_owned()).collect();
+    let traces: Vec<String> = (0..REQUESTS)
+        .map(|_| front.work("?slow=20").text().trim().to_owned())
+        .collect();
     let distinct: BTreeSet<&String> = traces.iter().collect();
     assert_eq!(distinct.len(), REQUESTS, "each request is a trace of its own");
     for trace in &traces {
@@ -49,17 +62,30 @@ fn stock_sdks_find_it_and_a_trace_is_one_tree_alone() {
         });
         let ids: BTreeSet<&str> = spans.iter().filter_map(|span| span["span"].as_str()).collect();
         assert_eq!(ids.len(), spans.len(), "every span once: {spans:#?}");
-        let roots = spans.iter().filter(|span| span["parent"].as_str().is_none_or(|parent| !ids.contains(parent))).count();
+        let roots = spans
+            .iter()
+            .filter(|span| span["parent"].as_str().is_none_or(|parent| !ids.contains(parent)))
+            .count();
         assert_eq!(roots, 1, "one tree: {spans:#?}");
     }
     let shown = daemon.cli(&["trace", &traces[0]]);
     assert_eq!(shown.code, 0, "{}", shown.err);
-    assert!(shown.out.contains("front") && shown.out.contains("back"), "{}", shown.out);
+    assert!(
+        shown.out.contains("front") && shown.out.contains("back"),
+        "{}",
+        shown.out
+    );
 
     let wanted = u64::try_from(REQUESTS).unwrap();
-    wait::until("every request to be counted", EXPORTED, || (counted(&daemon, "back") >= wanted).then_some(()));
+    wait::until("every request to be counted", EXPORTED, || {
+        (counted(&daemon, "back") >= wanted).then_some(())
+    });
     wait::never("a request to be counted twice", Duration::from_secs(12), || {
         counted(&daemon, "front") > wanted || counted(&daemon, "back") > wanted
     });
-    assert!(proxy.connections() > 5, "the proxy cut nothing: {} connections", proxy.connections());
+    assert!(
+        proxy.connections() >= 5,
+        "the proxy cut too little: {} connections",
+        proxy.connections()
+    );
 }

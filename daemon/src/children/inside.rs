@@ -7,12 +7,13 @@ use std::{
     path::Path,
     process::{Command, ExitCode, Stdio},
     sync::mpsc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use events::ActEnd;
 use outbound::child::{ChildEnd, ChildTask};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// Most output kept of a command, its end.
 pub(super) const OUTPUT_MAX: usize = 4096;
@@ -51,18 +52,37 @@ fn work(directory: &Path) -> io::Result<()> {
     write_whole(directory, "started", &serde_json::to_vec(&std::process::id())?)?;
     let deadline = Duration::from_millis(order.deadline_ms);
     let (ended, output) = match &order.task {
-        ChildTask::Command { argv, environment, directory: place } => command(argv, environment, place.as_deref(), deadline),
+        ChildTask::Command {
+            argv,
+            environment,
+            directory: place,
+        } => command(argv, environment, place.as_deref(), deadline),
         ChildTask::Backup { request } => backup_task(directory, request, deadline)?,
     };
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let end = ChildEnd { pid: std::process::id(), ended, took_ms, output };
+    let end = ChildEnd {
+        pid: std::process::id(),
+        ended,
+        took_ms,
+        output,
+    };
     write_whole(directory, "rc", &serde_json::to_vec(&end)?)
 }
 
 /// Runs a command in a process group of its own and ends the group at the deadline.
-fn command(argv: &[String], environment: &[(String, String)], place: Option<&str>, deadline: Duration) -> (ActEnd, String) {
+fn command(
+    argv: &[String],
+    environment: &[(String, String)],
+    place: Option<&str>,
+    deadline: Duration,
+) -> (ActEnd, String) {
     let Some((program, arguments)) = argv.split_first() else {
-        return (ActEnd::NotStarted { why: "no program is given".to_owned() }, String::new());
+        return (
+            ActEnd::NotStarted {
+                why: "no program is given".to_owned(),
+            },
+            String::new(),
+        );
     };
     let spawned = Command::new(program)
         .args(arguments)
@@ -76,10 +96,20 @@ fn command(argv: &[String], environment: &[(String, String)], place: Option<&str
         .spawn();
     let mut child = match spawned {
         Ok(child) => child,
-        Err(error) => return (ActEnd::NotStarted { why: format!("{program}: {error}") }, String::new()),
+        Err(error) => {
+            return (
+                ActEnd::NotStarted {
+                    why: format!("{program}: {error}"),
+                },
+                String::new(),
+            );
+        }
     };
     let (sender, chunks) = mpsc::sync_channel(16);
-    let readers = [child.stdout.take().map(|out| drain(out, sender.clone())), child.stderr.take().map(|err| drain(err, sender))];
+    let readers = [
+        child.stdout.take().map(|out| drain(out, sender.clone())),
+        child.stderr.take().map(|err| drain(err, sender)),
+    ];
     let group = child.id();
     let until = Instant::now() + deadline;
     let mut tail = Vec::new();
@@ -88,7 +118,9 @@ fn command(argv: &[String], environment: &[(String, String)], place: Option<&str
         take_chunk(&chunks, Duration::from_millis(20), &mut tail);
         ended = match child.try_wait() {
             Ok(Some(status)) => Some(status.code().map_or_else(
-                || ActEnd::Signal { signal: status.signal().unwrap_or(0) },
+                || ActEnd::Signal {
+                    signal: status.signal().unwrap_or(0),
+                },
                 |code| ActEnd::Exit { code },
             )),
             Ok(None) if Instant::now() >= until => Some(ActEnd::Deadline),
@@ -97,15 +129,24 @@ fn command(argv: &[String], environment: &[(String, String)], place: Option<&str
         };
     }
     if ended == Some(ActEnd::Deadline) {
-        super::end_group(group, || rustix::process::Pid::from_raw(i32::try_from(group).unwrap_or(0)).is_none_or(|pid| rustix::process::test_kill_process_group(pid).is_err()));
+        super::end_group(group, || {
+            rustix::process::Pid::from_raw(i32::try_from(group).unwrap_or(0))
+                .is_none_or(|pid| rustix::process::test_kill_process_group(pid).is_err())
+        });
         let _ = child.wait();
     }
     // What the command left running may hold the pipes open: its output is not waited for.
-    while readers.iter().flatten().any(|reader| !reader.is_finished()) && take_chunk(&chunks, Duration::from_millis(200), &mut tail) {}
+    while readers.iter().flatten().any(|reader| !reader.is_finished())
+        && take_chunk(&chunks, Duration::from_millis(200), &mut tail)
+    {}
     while take_chunk(&chunks, Duration::ZERO, &mut tail) {}
     (ended.unwrap_or(ActEnd::Unknown), printable(&tail))
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the child is a process of its own; the thread ends with the pipe"
+)]
 fn drain(mut from: impl Read + Send + 'static, into: mpsc::SyncSender<Vec<u8>>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
@@ -119,7 +160,9 @@ fn drain(mut from: impl Read + Send + 'static, into: mpsc::SyncSender<Vec<u8>>) 
 
 /// Takes one piece of output, keeping the end only; false when none came in time.
 fn take_chunk(chunks: &mpsc::Receiver<Vec<u8>>, wait: Duration, tail: &mut Vec<u8>) -> bool {
-    let Ok(chunk) = chunks.recv_timeout(wait) else { return false };
+    let Ok(chunk) = chunks.recv_timeout(wait) else {
+        return false;
+    };
     tail.extend(chunk);
     let surplus = tail.len().saturating_sub(OUTPUT_MAX);
     tail.drain(..surplus);
@@ -132,18 +175,30 @@ pub(super) fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().map(clean).collect()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    clippy::exit,
+    reason = "the library cannot be cancelled: past its deadline the process is the unit that ends"
+)]
 /// Runs a backup task, its report going line by line into the run directory. Past its deadline the process ends itself:
 /// the snapshot is written last, so nothing of it counts.
 fn backup_task(directory: &Path, request: &str, deadline: Duration) -> io::Result<(ActEnd, String)> {
-    let report = OpenOptions::new().create(true).append(true).open(directory.join("report"))?;
-    let (done, watchdog) = mpsc::channel::<()>();
+    let report = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(directory.join("report"))?;
+    let (done, watchdog) = mpsc::sync_channel::<()>(1);
     std::thread::spawn(move || {
         if watchdog.recv_timeout(deadline) == Err(mpsc::RecvTimeoutError::Timeout) {
             std::process::exit(3);
         }
     });
     let mut report = report;
-    let mut line = |text: &str| report.write_all(format!("{text}\n").as_bytes()).and_then(|()| report.sync_data());
+    let mut line = |text: &str| {
+        report
+            .write_all(format!("{text}\n").as_bytes())
+            .and_then(|()| report.sync_data())
+    };
     let answer = crate::keeping::run_task(request, &mut line)?;
     let _ = done.send(());
     Ok((ActEnd::Exit { code: 0 }, answer))

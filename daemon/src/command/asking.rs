@@ -12,7 +12,13 @@ use crate::{
 };
 
 /// Asks, and prints the answer as it is or as a page.
-fn answer(question: &Question, asking: Asking, place: &Place, output: &Output, page: impl FnOnce(&Answer) -> Result<(String, Verdict), Failure>) -> Result<Verdict, Failure> {
+fn answer(
+    question: &Question,
+    asking: Asking,
+    place: &Place,
+    output: &Output,
+    page: impl FnOnce(&Answer) -> Result<(String, Verdict), Failure>,
+) -> Result<Verdict, Failure> {
     let answer = block_on(ask(place, question, output))?;
     let (page, verdict) = match asking.json {
         true => {
@@ -53,7 +59,9 @@ pub(super) fn timeline(arguments: &TimelineArgs, place: &Place, output: &Output)
             ("limit", Some(&limit)),
         ],
     );
-    answer(&question, arguments.asking, place, output, |answer| Ok((show::timeline::page(&answer.read()?, output.look()), Verdict::Well)))
+    answer(&question, arguments.asking, place, output, |answer| {
+        Ok((show::timeline::page(&answer.read()?, output.look()), Verdict::Well))
+    })
 }
 
 pub(super) fn logs(arguments: &LogsArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
@@ -70,7 +78,9 @@ pub(super) fn logs(arguments: &LogsArgs, place: &Place, output: &Output) -> Resu
             ("limit", Some(&limit)),
         ],
     );
-    answer(&question, arguments.asking, place, output, |answer| Ok((show::logs::page(&answer.read()?, output.look()), Verdict::Well)))
+    answer(&question, arguments.asking, place, output, |answer| {
+        Ok((show::logs::page(&answer.read()?, output.look()), Verdict::Well))
+    })
 }
 
 pub(super) fn trace(arguments: &TraceArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
@@ -84,30 +94,58 @@ pub(super) fn trace(arguments: &TraceArgs, place: &Place, output: &Output) -> Re
 
 pub(super) fn latency(arguments: &LatencyArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
     let path = format!("/api/v1/latency/{}", escaped(&arguments.service));
-    let question = Question::get(&path, &[("since", arguments.stretch.since.as_deref()), ("until", arguments.stretch.until.as_deref())]);
-    answer(&question, arguments.asking, place, output, |answer| Ok((show::latency::page(&answer.read()?, output.look()), Verdict::Well)))
+    let question = Question::get(
+        &path,
+        &[
+            ("since", arguments.stretch.since.as_deref()),
+            ("until", arguments.stretch.until.as_deref()),
+        ],
+    );
+    answer(&question, arguments.asking, place, output, |answer| {
+        Ok((show::latency::page(&answer.read()?, output.look()), Verdict::Well))
+    })
 }
 
 pub(super) fn why(arguments: &WhyArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
     let question = Question::get(&format!("/api/v1/why/{}", escaped(&arguments.id)), &[]);
-    answer(&question, arguments.asking, place, output, |answer| Ok((show::why::page(&answer.read()?, output.look()), Verdict::Well)))
+    answer(&question, arguments.asking, place, output, |answer| {
+        Ok((show::why::page(&answer.read()?, output.look()), Verdict::Well))
+    })
 }
 
 pub(super) fn backups(asking: Asking, place: &Place, output: &Output) -> Result<Verdict, Failure> {
-    answer(&Question::get("/api/v1/backups", &[]), asking, place, output, |answer| {
-        let (page, well) = show::backups::page(&answer.read()?, output.look());
-        Ok((page, well.into()))
-    })
+    answer(
+        &Question::get("/api/v1/backups", &[]),
+        asking,
+        place,
+        output,
+        |answer| {
+            let (page, well) = show::backups::page(&answer.read()?, output.look());
+            Ok((page, well.into()))
+        },
+    )
 }
 
 pub(super) fn actions(asking: Asking, place: &Place, output: &Output) -> Result<Verdict, Failure> {
-    answer(&Question::get("/api/v1/actions", &[]), asking, place, output, |answer| {
-        let (page, well) = show::actions::page(&answer.read()?, output.look());
-        Ok((page, well.into()))
-    })
+    answer(
+        &Question::get("/api/v1/actions", &[]),
+        asking,
+        place,
+        output,
+        |answer| {
+            let (page, well) = show::actions::page(&answer.read()?, output.look());
+            Ok((page, well.into()))
+        },
+    )
 }
 
 /// `silence --list`.
 pub(super) fn silences(asking: Asking, place: &Place, output: &Output) -> Result<Verdict, Failure> {
-    answer(&Question::get("/api/v1/silences", &[]), asking, place, output, |answer| Ok((show::alerts::silences(&answer.read()?, output.look()), Verdict::Well)))
+    answer(
+        &Question::get("/api/v1/silences", &[]),
+        asking,
+        place,
+        output,
+        |answer| Ok((show::alerts::silences(&answer.read()?, output.look()), Verdict::Well)),
+    )
 }

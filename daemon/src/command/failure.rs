@@ -34,12 +34,19 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure with its exit code.
     pub(crate) fn new(code: u8, what: impl Into<String>) -> Self {
-        Self { code, what: what.into(), advice: String::new() }
+        Self {
+            code,
+            what: what.into(),
+            advice: String::new(),
+        }
     }
 
     /// The same with what to do about it.
     pub(crate) fn advice(self, advice: impl Into<String>) -> Self {
-        Self { advice: advice.into(), ..self }
+        Self {
+            advice: advice.into(),
+            ..self
+        }
     }
 
     /// The output went away: nobody reads on, and nobody wants to hear of it.
@@ -57,8 +64,14 @@ impl Failure {
         };
         match serde_json::from_slice::<Problem>(&answered.body) {
             Ok(problem) => {
-                let again = problem.retry_after_s.map_or_else(String::new, |seconds| format!("try again in {seconds} s"));
-                let advice = [problem.detail, again].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
+                let again = problem
+                    .retry_after_s
+                    .map_or_else(String::new, |seconds| format!("try again in {seconds} s"));
+                let advice = [problem.detail, again]
+                    .into_iter()
+                    .filter(|part| !part.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("; ");
                 Self::new(code, problem.title).advice(advice)
             }
             Err(_) => Self::new(code, format!("the daemon answered {}", answered.status)),
@@ -83,7 +96,11 @@ impl Failure {
         if let Some(first) = lines.first_mut().filter(|_| !laid_out) {
             *first = format!("watchkeep: {first}");
         }
-        for (place, line) in wrapped(&plain(&self.advice), WIDTH).into_iter().enumerate().filter(|(_, line)| !line.is_empty()) {
+        for (place, line) in wrapped(&plain(&self.advice), WIDTH)
+            .into_iter()
+            .enumerate()
+            .filter(|(_, line)| !line.is_empty())
+        {
             lines.push(format!("{}{line}", if place == 0 { "  help: " } else { "        " }));
         }
         lines.join("\n")
@@ -95,12 +112,25 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, body: &str) -> Answered {
-        Answered { status: StatusCode::from_u16(status).unwrap(), body: body.to_owned().into() }
+        Answered {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: body.to_owned().into(),
+        }
     }
 
     #[test]
     fn scripts_can_tell_failures_apart() {
-        let codes = [(400, USAGE), (403, FORBIDDEN), (404, NO), (409, NO), (413, USAGE), (429, BROKEN), (500, BROKEN), (503, BROKEN), (507, BROKEN)];
+        let codes = [
+            (400, USAGE),
+            (403, FORBIDDEN),
+            (404, NO),
+            (409, NO),
+            (413, USAGE),
+            (429, BROKEN),
+            (500, BROKEN),
+            (503, BROKEN),
+            (507, BROKEN),
+        ];
         for (status, code) in codes {
             assert_eq!(Failure::from_answer(&answered(status, "{}")).code, code, "{status}");
         }
@@ -110,7 +140,10 @@ mod tests {
     fn a_failure_says_what_to_do() {
         let body = r#"{"status":404,"title":"no rule \"shp\u001b[2J\"","detail":"did you mean \"shop\"?"}"#;
         let failure = Failure::from_answer(&answered(404, body));
-        assert_eq!(failure.text(), "watchkeep: no rule \"shp�[2J\"\n  help: did you mean \"shop\"?");
+        assert_eq!(
+            failure.text(),
+            "watchkeep: no rule \"shp�[2J\"\n  help: did you mean \"shop\"?"
+        );
         let failure = Failure::from_answer(&answered(502, "<html>"));
         assert_eq!(failure.text(), "watchkeep: the daemon answered 502 Bad Gateway");
     }

@@ -21,12 +21,14 @@ use crate::{
 };
 
 pub(super) fn init(arguments: &InitArgs, output: &Output) -> Result<Verdict, Failure> {
-    let said = checking::init(arguments.to.as_deref(), arguments.systemd).map_err(|report| Failure::from_report(NO, &report))?;
+    let said = checking::init(arguments.to.as_deref(), arguments.systemd)
+        .map_err(|report| Failure::from_report(NO, &report))?;
     lines(&said, output)
 }
 
 pub(super) fn restore(arguments: &RestoreArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
-    let done = restoring::restore(place.config.as_deref(), arguments).map_err(|report| Failure::from_report(NO, &report))?;
+    let done =
+        restoring::restore(place.config.as_deref(), arguments).map_err(|report| Failure::from_report(NO, &report))?;
     lines(&done.lines, output)
 }
 
@@ -39,7 +41,11 @@ fn lines(said: &[String], output: &Output) -> Result<Verdict, Failure> {
 
 pub(super) fn check(arguments: &CheckArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
     let source = settings::source(place.config.as_deref()).map_err(|report| Failure::from_report(USAGE, &report))?;
-    let findings = block_on(async { checking::check(&source, arguments.offline).await.map_err(|report| Failure::from_report(NO, &report)) })?;
+    let findings = block_on(async {
+        checking::check(&source, arguments.offline)
+            .await
+            .map_err(|report| Failure::from_report(NO, &report))
+    })?;
     match arguments.asking.json {
         true => output.json(findings_json(&findings).to_string().as_bytes())?,
         false => output.page(&findings_page(&findings, output.look()))?,
@@ -70,7 +76,11 @@ fn findings_page(findings: &[Finding], look: Look) -> String {
             FindingState::Problem => (Tone::Bad, "PROBLEM"),
             FindingState::Skipped => (Tone::Quiet, "skipped"),
         };
-        let detail = if finding.detail.is_empty() { String::new() } else { format!(": {}", finding.detail) };
+        let detail = if finding.detail.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", finding.detail)
+        };
         page.hanging(tone, &padded(word, 9), &format!("{}{detail}", finding.what));
         if !finding.remedy.is_empty() {
             page.wrapped(9, &format!("do: {}", finding.remedy));
@@ -91,7 +101,11 @@ pub(super) fn alerts_test(arguments: &AlertsTestArgs, place: &Place, output: &Ou
     let now = MachineClocks::new().now().wall;
     let since = moment(&arguments.since, now)?;
     let folder = place.folder()?;
-    let tested = block_on(async { replaying::test(&folder, &source, since).await.map_err(|report| Failure::from_report(NO, &report)) })?;
+    let tested = block_on(async {
+        replaying::test(&folder, &source, since)
+            .await
+            .map_err(|report| Failure::from_report(NO, &report))
+    })?;
     match arguments.asking.json {
         true => output.json(&serde_json::to_vec(&tested).map_err(|error| Failure::new(BROKEN, error.to_string()))?)?,
         false => output.page(&tested_page(&tested, now, output.look()))?,
@@ -103,7 +117,10 @@ fn moment(text: &str, now: events::Timestamp) -> Result<events::Timestamp, Failu
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Ok(events::Timestamp::from_jiff(at));
     }
-    let wrong = |_| Failure::new(USAGE, format!("--since: {:?} is no moment", plain(text))).advice("write 2026-01-31T03:00:00Z, or how long ago, such as 7d");
+    let wrong = |_| {
+        Failure::new(USAGE, format!("--since: {:?} is no moment", plain(text)))
+            .advice("write 2026-01-31T03:00:00Z, or how long ago, such as 7d")
+    };
     let span: config::Span = text.parse().map_err(wrong)?;
     Ok(now.plus(-span.get()))
 }
@@ -111,7 +128,10 @@ fn moment(text: &str, now: events::Timestamp) -> Result<events::Timestamp, Failu
 fn tested_page(tested: &Tested, now: events::Timestamp, look: Look) -> String {
     let mut page = Page::new(look);
     let times = counted(tested.incidents.len() as u64, "time", "times");
-    page.line(&format!("since {} these rules would have fired {times}", clock_utc(tested.since, now)));
+    page.line(&format!(
+        "since {} these rules would have fired {times}",
+        clock_utc(tested.since, now)
+    ));
     page.gap();
     for incident in &tested.incidents {
         let end = match incident.resolved {

@@ -25,8 +25,15 @@ impl Output {
     /// Colour and the terminal's width only where there is a terminal.
     pub(crate) fn new() -> Self {
         let terminal = io::stdout().is_terminal();
-        let width = terminal_size::terminal_size().filter(|_| terminal).map_or(80, |(width, _)| usize::from(width.0));
-        Self { look: Look { width: width.clamp(WIDTH_MIN, WIDTH_MAX), colour: terminal && wants_colour() } }
+        let width = terminal_size::terminal_size()
+            .filter(|_| terminal)
+            .map_or(80, |(width, _)| usize::from(width.0));
+        Self {
+            look: Look {
+                width: width.clamp(WIDTH_MIN, WIDTH_MAX),
+                colour: terminal && wants_colour(),
+            },
+        }
     }
 
     /// How pages look here.
@@ -43,15 +50,21 @@ impl Output {
     /// characters.
     pub(crate) fn json(&self, body: &[u8]) -> Result<(), Failure> {
         Self::write(body)?;
-        if body.last() == Some(&b'\n') { Ok(()) } else { Self::write(b"\n") }
+        if body.last() == Some(&b'\n') {
+            Ok(())
+        } else {
+            Self::write(b"\n")
+        }
     }
 
     fn write(bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::quiet(),
-            _ => Failure::new(BROKEN, format!("write the output: {error}")),
-        })
+        out.write_all(bytes)
+            .and_then(|()| out.flush())
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => Failure::quiet(),
+                _ => Failure::new(BROKEN, format!("write the output: {error}")),
+            })
     }
 
     /// Tells something beside the answer.
@@ -70,7 +83,10 @@ impl Output {
 }
 
 /// Source: <https://no-color.org>.
-#[expect(clippy::disallowed_methods, reason = "whether colours are wanted stands in the environment by convention")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whether colours are wanted stands in the environment by convention"
+)]
 fn wants_colour() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

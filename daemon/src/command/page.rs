@@ -13,7 +13,10 @@ pub(crate) struct Look {
 
 impl Default for Look {
     fn default() -> Self {
-        Self { width: 80, colour: false }
+        Self {
+            width: 80,
+            colour: false,
+        }
     }
 }
 
@@ -56,7 +59,10 @@ pub(crate) struct Page {
 impl Page {
     /// An empty page.
     pub(crate) fn new(look: Look) -> Self {
-        Self { look, text: String::new() }
+        Self {
+            look,
+            text: String::new(),
+        }
     }
 
     /// Columns of a line.
@@ -97,7 +103,10 @@ impl Page {
     /// Text of any length behind a lead; its further lines begin under its first.
     pub(crate) fn hanging(&mut self, tone: Tone, lead: &str, text: &str) {
         let columns = width(lead);
-        for (place, line) in wrapped(&plain(text), self.look.width.saturating_sub(columns)).iter().enumerate() {
+        for (place, line) in wrapped(&plain(text), self.look.width.saturating_sub(columns))
+            .iter()
+            .enumerate()
+        {
             match place {
                 0 => self.marked(tone, lead, line),
                 _ => self.marked(Tone::Plain, &" ".repeat(columns), line),
@@ -117,9 +126,22 @@ impl Page {
 
     /// Rows in columns as wide as needed; the last column takes what is left.
     pub(crate) fn table(&mut self, indent: usize, columns: &[Column], rows: &[Vec<String>]) {
-        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
-        let widest = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| width(cell)).max().unwrap_or(0);
-        let widths: Vec<usize> = columns.iter().enumerate().map(|(at, column)| widest(at).min(column.most())).collect();
+        let rows: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| row.iter().map(|cell| plain(cell)).collect())
+            .collect();
+        let widest = |at: usize| {
+            rows.iter()
+                .filter_map(|row| row.get(at))
+                .map(|cell| width(cell))
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| widest(at).min(column.most()))
+            .collect();
         for row in &rows {
             let mut line = " ".repeat(indent);
             for ((cell, column), wide) in row.iter().zip(columns).zip(&widths) {
@@ -173,15 +195,22 @@ mod tests {
 
     #[test]
     fn every_line_is_within_the_width() {
-        let mut page = Page::new(Look { width: 24, colour: false });
+        let mut page = Page::new(Look {
+            width: 24,
+            colour: false,
+        });
         page.line("a line that is much longer than the width");
         page.field("why", "connection refused by 127.0.0.1:8080 twice");
         page.gap();
         page.gap();
-        page.table(2, &[Column::Left(4), Column::Right(5), Column::Rest], &[
-            vec!["a".to_owned(), "12".to_owned(), "first".to_owned()],
-            vec!["longer".to_owned(), "3".to_owned(), "a second that is long".to_owned()],
-        ]);
+        page.table(
+            2,
+            &[Column::Left(4), Column::Right(5), Column::Rest],
+            &[
+                vec!["a".to_owned(), "12".to_owned(), "first".to_owned()],
+                vec!["longer".to_owned(), "3".to_owned(), "a second that is long".to_owned()],
+            ],
+        );
         let text = page.finish();
         let expected = "a line that is much lon…\nwhy       connection\n          refused by\n          127.0.0.1:8080\n          twice\n\n  a     12  first\n  lon…   3  a second th…\n";
         assert_eq!(text, expected);
@@ -189,7 +218,10 @@ mod tests {
 
     #[test]
     fn colour_is_added_last_and_only_when_asked_for() {
-        let mut page = Page::new(Look { width: 20, colour: true });
+        let mut page = Page::new(Look {
+            width: 20,
+            colour: true,
+        });
         page.marked(Tone::Bad, "FAIL ", "\u{1b}[32mPASS\u{1b}[0m and more than that");
         assert_eq!(page.finish(), "\u{1b}[1;31mFAIL \u{1b}[0m�[32mPASS�[0m …\n");
         let mut page = Page::new(Look::default());

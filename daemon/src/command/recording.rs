@@ -15,7 +15,13 @@ use crate::{
 };
 
 /// Records, and prints the answer as it is or one sentence.
-fn record(question: &Question, asking: Asking, place: &Place, output: &Output, sentence: impl FnOnce(&Answer) -> Result<String, Failure>) -> Result<Verdict, Failure> {
+fn record(
+    question: &Question,
+    asking: Asking,
+    place: &Place,
+    output: &Output,
+    sentence: impl FnOnce(&Answer) -> Result<String, Failure>,
+) -> Result<Verdict, Failure> {
     let answer = block_on(ask(place, question, output))?;
     match asking.json {
         true => output.json(&answer.body)?,
@@ -26,7 +32,10 @@ fn record(question: &Question, asking: Asking, place: &Place, output: &Output, s
 
 /// A body of what was said; what was not said is left out.
 fn body<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
-    let said: Map<String, Value> = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    let said: Map<String, Value> = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
     Value::Object(said)
 }
 
@@ -36,13 +45,25 @@ fn text(value: Option<&String>) -> Option<Value> {
 
 pub(super) fn ack(arguments: &AckArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
     let by = arguments.by.clone().or_else(user);
-    let body = body([("incident", Some(json!(arguments.incident))), ("by", text(by.as_ref())), ("note", text(arguments.note.as_ref()))]);
-    record(&Question::post("/api/v1/ack", body), arguments.asking, place, output, |answer| {
-        let said: Value = answer.read()?;
-        let id = short(said.get("incident").and_then(Value::as_str).unwrap_or_default());
-        let by = by.as_deref().unwrap_or("you");
-        Ok(format!("incident {id} is taken by {by}: no more reminders; its end is still told"))
-    })
+    let body = body([
+        ("incident", Some(json!(arguments.incident))),
+        ("by", text(by.as_ref())),
+        ("note", text(arguments.note.as_ref())),
+    ]);
+    record(
+        &Question::post("/api/v1/ack", body),
+        arguments.asking,
+        place,
+        output,
+        |answer| {
+            let said: Value = answer.read()?;
+            let id = short(said.get("incident").and_then(Value::as_str).unwrap_or_default());
+            let by = by.as_deref().unwrap_or("you");
+            Ok(format!(
+                "incident {id} is taken by {by}: no more reminders; its end is still told"
+            ))
+        },
+    )
 }
 
 pub(super) fn silence(arguments: &SilenceArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
@@ -53,7 +74,10 @@ pub(super) fn silence(arguments: &SilenceArgs, place: &Place, output: &Output) -
         let question = Question::post(&format!("/api/v1/silences/{}/lift", escaped(id)), json!({}));
         return record(&question, arguments.asking, place, output, |answer| {
             let lifted: SilenceAnswer = answer.read()?;
-            Ok(format!("silence {} is lifted: what still fires is told now", short(&lifted.silence.to_string())))
+            Ok(format!(
+                "silence {} is lifted: what still fires is told now",
+                short(&lifted.silence.to_string())
+            ))
         });
     }
     let body = body([
@@ -65,13 +89,29 @@ pub(super) fn silence(arguments: &SilenceArgs, place: &Place, output: &Output) -
         ("by", text(arguments.by.clone().or_else(user).as_ref())),
         ("reason", text(arguments.reason.as_ref())),
     ]);
-    record(&Question::post("/api/v1/silences", body), arguments.asking, place, output, |answer| {
-        let set: SilenceAnswer = answer.read()?;
-        let what = arguments.rule.as_deref().or(arguments.service.as_deref()).unwrap_or("everything");
-        let from = arguments.from.as_ref().map_or_else(String::new, |from| format!(" from {from}"));
-        let id = short(&set.silence.to_string());
-        Ok(format!("{what} is silenced{from} for {}; watchkeep silence --lift {id}", arguments.lasting.as_deref().unwrap_or_default()))
-    })
+    record(
+        &Question::post("/api/v1/silences", body),
+        arguments.asking,
+        place,
+        output,
+        |answer| {
+            let set: SilenceAnswer = answer.read()?;
+            let what = arguments
+                .rule
+                .as_deref()
+                .or(arguments.service.as_deref())
+                .unwrap_or("everything");
+            let from = arguments
+                .from
+                .as_ref()
+                .map_or_else(String::new, |from| format!(" from {from}"));
+            let id = short(&set.silence.to_string());
+            Ok(format!(
+                "{what} is silenced{from} for {}; watchkeep silence --lift {id}",
+                arguments.lasting.as_deref().unwrap_or_default()
+            ))
+        },
+    )
 }
 
 pub(super) fn deploy(arguments: &DeployArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
@@ -90,18 +130,33 @@ pub(super) fn deploy(arguments: &DeployArgs, place: &Place, output: &Output) -> 
         ("by", text(arguments.by.clone().or_else(user).as_ref())),
         ("note", text(arguments.note.as_ref())),
     ]);
-    let question = Question { key: arguments.key.clone(), ..Question::post("/api/v1/deployments", body) };
+    let question = Question {
+        key: arguments.key.clone(),
+        ..Question::post("/api/v1/deployments", body)
+    };
     record(&question, arguments.asking, place, output, |answer| {
         let said: Value = answer.read()?;
-        let service = said.get("service").and_then(Value::as_str).unwrap_or(&arguments.service);
-        let fact = said.get("fact").and_then(Value::as_u64).map_or_else(String::new, |seq| format!(" (fact {seq})"));
+        let service = said
+            .get("service")
+            .and_then(Value::as_str)
+            .unwrap_or(&arguments.service);
+        let fact = said
+            .get("fact")
+            .and_then(Value::as_u64)
+            .map_or_else(String::new, |seq| format!(" (fact {seq})"));
         Ok(format!("recorded: {service} {} is live{fact}", arguments.version))
     })
 }
 
 pub(super) fn switch(arguments: &SwitchArgs, stop: bool, place: &Place, output: &Output) -> Result<Verdict, Failure> {
     let word = if stop { "stop" } else { "allow" };
-    let question = Question::post(&format!("/api/v1/actions/{word}"), body([("action", text(arguments.action.as_ref())), ("by", text(user().as_ref()))]));
+    let question = Question::post(
+        &format!("/api/v1/actions/{word}"),
+        body([
+            ("action", text(arguments.action.as_ref())),
+            ("by", text(user().as_ref())),
+        ]),
+    );
     record(&question, arguments.asking, place, output, |_| {
         Ok(match (&arguments.action, stop) {
             (None, true) => "all acting is stopped: no action begins until `watchkeep actions allow`".to_owned(),
@@ -113,10 +168,18 @@ pub(super) fn switch(arguments: &SwitchArgs, stop: bool, place: &Place, output: 
 }
 
 /// Who types: the user behind sudo, else the user of this process.
-#[expect(clippy::disallowed_methods, reason = "sudo says in the environment who is behind root")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "sudo says in the environment who is behind root"
+)]
 pub(super) fn user() -> Option<String> {
     let behind = std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty());
-    behind.or_else(|| user_of(rustix::process::getuid().as_raw(), &std::fs::read_to_string("/etc/passwd").ok()?))
+    behind.or_else(|| {
+        user_of(
+            rustix::process::getuid().as_raw(),
+            &std::fs::read_to_string("/etc/passwd").ok()?,
+        )
+    })
 }
 
 /// Name of a user by number. Source: passwd(5).

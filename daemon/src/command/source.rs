@@ -38,12 +38,17 @@ pub(crate) struct Place {
 
 impl Place {
     fn socket(&self) -> Result<PathBuf, Failure> {
-        client::socket_path(self.config.as_deref(), self.socket.as_deref()).map_err(|report| Failure::from_report(USAGE, &report))
+        client::socket_path(self.config.as_deref(), self.socket.as_deref())
+            .map_err(|report| Failure::from_report(USAGE, &report))
     }
 
     /// The data folder: of the configuration, or beside the socket that was named.
     pub(crate) fn folder(&self) -> Result<PathBuf, Failure> {
-        let beside = self.socket.as_deref().and_then(Path::parent).filter(|folder| folder.join("journal.db").exists());
+        let beside = self
+            .socket
+            .as_deref()
+            .and_then(Path::parent)
+            .filter(|folder| folder.join("journal.db").exists());
         match beside {
             Some(folder) => Ok(folder.to_owned()),
             None => settings::store_path(self.config.as_deref()).map_err(|report| Failure::from_report(USAGE, &report)),
@@ -52,8 +57,12 @@ impl Place {
 
     /// The configuration in words, as far as it can be read.
     fn described(&self) -> Described {
-        let Ok(source) = settings::source(self.config.as_deref()) else { return Described::default() };
-        settings::read(&source).map(|settings| banner::describe(&source, &settings)).unwrap_or_default()
+        let Ok(source) = settings::source(self.config.as_deref()) else {
+            return Described::default();
+        };
+        settings::read(&source)
+            .map(|settings| banner::describe(&source, &settings))
+            .unwrap_or_default()
     }
 }
 
@@ -68,7 +77,8 @@ impl Answer {
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let what = format!("the daemon's answer was not understood: {error}");
-            Failure::new(BROKEN, what).advice("the daemon may be of another version than this program; --json shows its answer")
+            Failure::new(BROKEN, what)
+                .advice("the daemon may be of another version than this program; --json shows its answer")
         })
     }
 }
@@ -85,10 +95,16 @@ pub(crate) async fn ask(place: &Place, question: &Question, output: &Output) -> 
     let socket = place.socket()?;
     let answered = match client::ask(&socket, question).await {
         Ok(answered) => answered,
-        Err(error) if is_absent(&error) && question.method == Method::GET => still(place, &socket, question, output).await?,
+        Err(error) if is_absent(&error) && question.method == Method::GET => {
+            still(place, &socket, question, output).await?
+        }
         Err(error) => return Err(unreachable(&error, place)),
     };
-    if answered.status.is_success() { Ok(Answer { body: answered.body }) } else { Err(Failure::from_answer(&answered)) }
+    if answered.status.is_success() {
+        Ok(Answer { body: answered.body })
+    } else {
+        Err(Failure::from_answer(&answered))
+    }
 }
 
 /// Whether nobody listens at the socket at all.
@@ -104,7 +120,8 @@ fn unreachable(error: &ClientError, place: &Place) -> Failure {
         what.push_str(&format!(": {inner}"));
         cause = inner.source();
     }
-    let denied = matches!(error, ClientError::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied);
+    let denied =
+        matches!(error, ClientError::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied);
     if denied {
         return Failure::new(FORBIDDEN, what).advice("be root, the daemon's user, or a member of [web] group");
     }
@@ -121,30 +138,61 @@ fn unreachable(error: &ClientError, place: &Place) -> Failure {
 async fn still(place: &Place, socket: &Path, question: &Question, output: &Output) -> Result<Answered, Failure> {
     let path = place.folder()?;
     let absent = || {
-        let what = format!("no daemon answers at {}, and there is no journal in {}", socket.display(), path.display());
-        Failure::new(UNREACHABLE, what).advice("start one with `watchkeep run`, or name its file with --config or its socket with --socket")
+        let what = format!(
+            "no daemon answers at {}, and there is no journal in {}",
+            socket.display(),
+            path.display()
+        );
+        Failure::new(UNREACHABLE, what)
+            .advice("start one with `watchkeep run`, or name its file with --config or its socket with --socket")
     };
     if let Some(holder) = Folder::holder(&path) {
         let what = format!("a daemon runs ({holder}), but nobody answers at {}", socket.display());
-        return Err(Failure::new(UNREACHABLE, what).advice("wait until it has started, or name its socket with --socket"));
+        return Err(
+            Failure::new(UNREACHABLE, what).advice("wait until it has started, or name its socket with --socket")
+        );
     }
     if !path.join("journal.db").exists() {
         return Err(absent());
     }
-    let failed = |error: store::StoreError| Failure::new(UNREACHABLE, format!("no daemon is running, and its record cannot be read: {}", store::chain_of(&error)));
+    let failed = |error: store::StoreError| {
+        Failure::new(
+            UNREACHABLE,
+            format!(
+                "no daemon is running, and its record cannot be read: {}",
+                store::chain_of(&error)
+            ),
+        )
+    };
     let folder = Folder::look(&path).map_err(failed)?;
     let clocks = Arc::new(MachineClocks::new());
-    let desk = Desk::still(folder, clocks, Arc::new(place.described()), env!("CARGO_PKG_VERSION")).await.map_err(failed)?;
+    let desk = Desk::still(folder, clocks, Arc::new(place.described()), env!("CARGO_PKG_VERSION"))
+        .await
+        .map_err(failed)?;
     let now = desk.asked_at();
     let as_of = desk.last_recorded().await.map_err(failed)?;
-    let as_of = as_of.map_or_else(|| "nothing was recorded yet".to_owned(), |at| format!("this is as of its last commit, {} ({})", clock_utc(at, now), ago(at, now)));
+    let as_of = as_of.map_or_else(
+        || "nothing was recorded yet".to_owned(),
+        |at| {
+            format!(
+                "this is as of its last commit, {} ({})",
+                clock_utc(at, now),
+                ago(at, now)
+            )
+        },
+    );
     output.note(&format!("no daemon is running; {as_of}"));
-    answer_still(desk, question).await.map_err(|error| Failure::new(BROKEN, format!("ask the record: {error}")))
+    answer_still(desk, question)
+        .await
+        .map_err(|error| Failure::new(BROKEN, format!("ask the record: {error}")))
 }
 
 async fn answer_still(desk: Desk, question: &Question) -> Result<Answered, Box<dyn std::error::Error>> {
     let mut request = question.request()?.map(Body::new);
-    request.extensions_mut().insert(Caller { uid: None, scope: Scope::Operate });
+    request.extensions_mut().insert(Caller {
+        uid: None,
+        scope: Scope::Operate,
+    });
     let response = socket_router(desk).oneshot(request).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();

@@ -40,10 +40,17 @@ pub(crate) fn plain_lines(text: &str, most: usize) -> Vec<String> {
 
 /// The last lines of a text, as a person wants the end of an output.
 pub(crate) fn last_lines(text: &str, most: usize) -> Vec<String> {
-    let all: Vec<&str> = text.trim_end().split('\n').filter(|line| !line.trim().is_empty()).collect();
+    let all: Vec<&str> = text
+        .trim_end()
+        .split('\n')
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let left = all.len().saturating_sub(most);
     let skipped = (left > 0).then(|| format!("… {} before", counted(left as u64, "line", "lines")));
-    skipped.into_iter().chain(all.iter().skip(left).map(|line| plain(line))).collect()
+    skipped
+        .into_iter()
+        .chain(all.iter().skip(left).map(|line| plain(line)))
+        .collect()
 }
 
 /// Columns that a text takes.
@@ -145,12 +152,21 @@ pub(crate) fn counted(value: u64, one: &str, many: &str) -> String {
 
 /// A size, to three digits.
 pub(crate) fn size(bytes: u64) -> String {
-    let units = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let units = [
+        ("TiB", 1_u64 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ];
     match units.iter().find(|(_, unit)| bytes >= *unit) {
         None => format!("{bytes} B"),
         Some((name, unit)) => {
             let tenths = u128::from(bytes) * 10 / u128::from(*unit);
-            if tenths >= 1000 { format!("{} {name}", tenths / 10) } else { format!("{}.{} {name}", tenths / 10, tenths % 10) }
+            if tenths >= 1000 {
+                format!("{} {name}", tenths / 10)
+            } else {
+                format!("{}.{} {name}", tenths / 10, tenths % 10)
+            }
         }
     }
 }
@@ -176,19 +192,29 @@ pub(crate) fn lasting(duration: SignedDuration) -> String {
 pub(crate) fn took(microseconds: u64) -> String {
     let tenths = |value: u64, unit: u64, name: &str| {
         let tenths = value.saturating_mul(10) / unit;
-        if tenths >= 1000 { format!("{} {name}", tenths / 10) } else { format!("{}.{} {name}", tenths / 10, tenths % 10) }
+        if tenths >= 1000 {
+            format!("{} {name}", tenths / 10)
+        } else {
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
     };
     match microseconds {
         0..1000 => format!("{microseconds} µs"),
         1000..1_000_000 => tenths(microseconds, 1000, "ms"),
         1_000_000..100_000_000 => tenths(microseconds, 1_000_000, "s"),
-        _ => lasting(SignedDuration::from_micros(i64::try_from(microseconds).unwrap_or(i64::MAX))),
+        _ => lasting(SignedDuration::from_micros(
+            i64::try_from(microseconds).unwrap_or(i64::MAX),
+        )),
     }
 }
 
 /// A moment: the time alone when it is of the same day as `now` (UTC), else with its date.
 pub(crate) fn clock(at: Timestamp, now: Timestamp) -> String {
-    if day(at) == day(now) { time(at) } else { format!("{} {}", day(at), time(at)) }
+    if day(at) == day(now) {
+        time(at)
+    } else {
+        format!("{} {}", day(at), time(at))
+    }
 }
 
 /// The same with its zone, once in a line.
@@ -282,11 +308,23 @@ mod tests {
         assert_eq!(size(1_288_490_188), "1.1 GiB");
         assert_eq!(size(150 << 20), "150 MiB");
         let seconds = |seconds| lasting(SignedDuration::from_secs(seconds));
-        assert_eq!([seconds(0), seconds(59), seconds(61), seconds(899)], ["0 s", "59 s", "1 min 1 s", "14 min"]);
-        assert_eq!([seconds(3600), seconds(7260), seconds(90_000)], ["1 h", "2 h 1 min", "1 d 1 h"]);
-        assert_eq!([took(5), took(2100), took(143_000), took(1_200_000)], ["5 µs", "2.1 ms", "143 ms", "1.2 s"]);
+        assert_eq!(
+            [seconds(0), seconds(59), seconds(61), seconds(899)],
+            ["0 s", "59 s", "1 min 1 s", "14 min"]
+        );
+        assert_eq!(
+            [seconds(3600), seconds(7260), seconds(90_000)],
+            ["1 h", "2 h 1 min", "1 d 1 h"]
+        );
+        assert_eq!(
+            [took(5), took(2100), took(143_000), took(1_200_000)],
+            ["5 µs", "2.1 ms", "143 ms", "1.2 s"]
+        );
         assert_eq!(took(125_000_000), "2 min 5 s");
-        assert_eq!(cause("connect to x: Connection refused (os error 111)"), "connect to x: Connection refused");
+        assert_eq!(
+            cause("connect to x: Connection refused (os error 111)"),
+            "connect to x: Connection refused"
+        );
         assert_eq!(cause("a (os error x) b"), "a (os error x) b");
     }
 

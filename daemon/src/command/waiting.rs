@@ -35,7 +35,13 @@ struct Follow {
 }
 
 pub(super) fn backup(arguments: &BackupArgs, task: &str, place: &Place, output: &Output) -> Result<Verdict, Failure> {
-    block_on(one_backup(&arguments.name, task, arguments.waiting, arguments.asking.json, (place, output)))
+    block_on(one_backup(
+        &arguments.name,
+        task,
+        arguments.waiting,
+        arguments.asking.json,
+        (place, output),
+    ))
 }
 
 pub(super) fn verify(arguments: &BackupVerifyArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
@@ -43,7 +49,9 @@ pub(super) fn verify(arguments: &BackupVerifyArgs, place: &Place, output: &Outpu
         let names = match &arguments.name {
             Some(name) => vec![name.clone()],
             None => {
-                let all: BackupsAnswer = ask(place, &Question::get("/api/v1/backups", &[]), output).await?.read()?;
+                let all: BackupsAnswer = ask(place, &Question::get("/api/v1/backups", &[]), output)
+                    .await?
+                    .read()?;
                 all.configured.iter().map(ToString::to_string).collect()
             }
         };
@@ -52,14 +60,27 @@ pub(super) fn verify(arguments: &BackupVerifyArgs, place: &Place, output: &Outpu
         }
         let mut verdict = Verdict::Well;
         for name in names {
-            let one = one_backup(&name, "prove", arguments.waiting, arguments.asking.json, (place, output)).await?;
+            let one = one_backup(
+                &name,
+                "prove",
+                arguments.waiting,
+                arguments.asking.json,
+                (place, output),
+            )
+            .await?;
             verdict = if one == Verdict::Well { verdict } else { one };
         }
         Ok(verdict)
     })
 }
 
-async fn one_backup(name: &str, task: &str, waiting: Waiting, json: bool, (place, output): (&Place, &Output)) -> Result<Verdict, Failure> {
+async fn one_backup(
+    name: &str,
+    task: &str,
+    waiting: Waiting,
+    json: bool,
+    (place, output): (&Place, &Output),
+) -> Result<Verdict, Failure> {
     let path = format!("/api/v1/backups/{}/{task}", escaped(name));
     let answer = ask(place, &Question::post(&path, serde_json::json!({})), output).await?;
     let requested: RequestedAnswer = answer.read()?;
@@ -68,14 +89,28 @@ async fn one_backup(name: &str, task: &str, waiting: Waiting, json: bool, (place
         return Ok(Verdict::Well);
     }
     let Some((job, after)) = requested.job.zip(requested.after) else {
-        output.note(&format!("{name}: asked for; it begins when the one under way has ended"));
+        output.note(&format!(
+            "{name}: asked for; it begins when the one under way has ended"
+        ));
         return Ok(Verdict::Well);
     };
     if waiting.no_wait {
-        output.page(&format!("{name}: asked for; `watchkeep backup list` shows what came of it\n"))?;
+        output.page(&format!(
+            "{name}: asked for; `watchkeep backup list` shows what came of it\n"
+        ))?;
         return Ok(Verdict::Well);
     }
-    follow(&Follow { job, after, most: BACKUP_TIME }, json, place, output).await
+    follow(
+        &Follow {
+            job,
+            after,
+            most: BACKUP_TIME,
+        },
+        json,
+        place,
+        output,
+    )
+    .await
 }
 
 pub(super) fn notify_test(arguments: &NotifyTestArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
@@ -89,13 +124,27 @@ pub(super) fn notify_test(arguments: &NotifyTestArgs, place: &Place, output: &Ou
             return Ok(Verdict::Well);
         }
         let Some((job, after)) = requested.job.zip(requested.after) else {
-            return Err(Failure::new(BROKEN, "the test message was not queued").advice("`watchkeep timeline` may say why"));
+            return Err(
+                Failure::new(BROKEN, "the test message was not queued").advice("`watchkeep timeline` may say why")
+            );
         };
         if arguments.waiting.no_wait {
-            output.page(&format!("queued as {job}; `watchkeep why {job}` shows what came of it\n"))?;
+            output.page(&format!(
+                "queued as {job}; `watchkeep why {job}` shows what came of it\n"
+            ))?;
             return Ok(Verdict::Well);
         }
-        follow(&Follow { job, after, most: MESSAGE_TIME }, json, place, output).await
+        follow(
+            &Follow {
+                job,
+                after,
+                most: MESSAGE_TIME,
+            },
+            json,
+            place,
+            output,
+        )
+        .await
     })
 }
 
@@ -118,8 +167,15 @@ async fn follow(what: &Follow, json: bool, place: &Place, output: &Output) -> Re
             }
         }
         if tokio::time::Instant::now() > until {
-            let advice = format!("it goes on without this command; `watchkeep why {}` shows what came of it", what.job);
-            return Err(Failure::new(NO, format!("it has not come to its end within {} s", what.most.as_secs())).advice(advice));
+            let advice = format!(
+                "it goes on without this command; `watchkeep why {}` shows what came of it",
+                what.job
+            );
+            return Err(Failure::new(
+                NO,
+                format!("it has not come to its end within {} s", what.most.as_secs()),
+            )
+            .advice(advice));
         }
         if after == seq {
             tokio::time::sleep(LOOK).await;
@@ -129,7 +185,14 @@ async fn follow(what: &Follow, json: bool, place: &Place, output: &Output) -> Re
 
 fn look(after: Seq) -> Question {
     let kinds = "job_started,job_failed,job_done,job_ended,backup_captured,backup_verified,backup_proved,backup_failed,snapshots_pruned";
-    Question::get("/api/v1/timeline", &[("after", Some(&after.to_string())), ("kind", Some(kinds)), ("limit", Some(PAGE))])
+    Question::get(
+        "/api/v1/timeline",
+        &[
+            ("after", Some(&after.to_string())),
+            ("kind", Some(kinds)),
+            ("limit", Some(PAGE)),
+        ],
+    )
 }
 
 fn show(fact: &ShownFact, json: bool, output: &Output) -> Result<(), Failure> {

@@ -34,8 +34,16 @@ pub(crate) fn describe(source: &Source, settings: &Settings) -> Described {
     };
     let action = |(name, action): (&Name, &recovery::ActionSettings)| {
         let planned = action.planned();
-        let mode = if planned.mode == events::ActionMode::Automatic { "automatic" } else { "dry-run" };
-        DescribedAction { name: journal_name(name), mode: mode.to_owned(), command: planned.command }
+        let mode = if planned.mode == events::ActionMode::Automatic {
+            "automatic"
+        } else {
+            "dry-run"
+        };
+        DescribedAction {
+            name: journal_name(name),
+            mode: mode.to_owned(),
+            command: planned.command,
+        }
     };
     Described {
         environment: settings.environment().to_owned(),
@@ -53,24 +61,53 @@ pub(crate) fn describe(source: &Source, settings: &Settings) -> Described {
 #[expect(clippy::print_stdout, reason = "this is what whoever starts the daemon wants to see")]
 pub(super) fn print(running: &Running, settings: &Settings) {
     let described = &running.app.described;
-    println!("Watchkeep {} runs with {} in {}", running.app.version, described.file, running.data.display());
+    println!(
+        "Watchkeep {} runs with {} in {}",
+        running.app.version,
+        described.file,
+        running.data.display()
+    );
     println!("\nWatches:");
     for probe in &described.probes {
-        println!("  {:<20} {} {} every {}", probe.name.as_str(), probe.kind, probe.target, probe.every);
+        println!(
+            "  {:<20} {} {} every {}",
+            probe.name.as_str(),
+            probe.kind,
+            probe.target,
+            probe.every
+        );
     }
     println!("Rules:    {}", list(described.rules.iter().map(String::as_str)));
-    println!("Tells:    {}", list(described.destinations.iter().map(events::Name::as_str)));
+    println!(
+        "Tells:    {}",
+        list(described.destinations.iter().map(events::Name::as_str))
+    );
     println!("Keeps:    {}", list(described.backups.iter().map(events::Name::as_str)));
-    println!("Acts:     {}", list(described.actions.iter().map(|action| action.name.as_str())));
-    println!("\nAsk it:   watchkeep status      (socket {})", running.socket.display());
-    println!("OTLP:     http://{}/v1/traces and /v1/logs: stock OpenTelemetry SDKs find it unconfigured", settings.listen());
+    println!(
+        "Acts:     {}",
+        list(described.actions.iter().map(|action| action.name.as_str()))
+    );
+    println!(
+        "\nAsk it:   watchkeep status      (socket {})",
+        running.socket.display()
+    );
+    println!(
+        "OTLP:     http://{}/v1/traces and /v1/logs: stock OpenTelemetry SDKs find it unconfigured",
+        settings.listen()
+    );
     if described.destinations.is_empty() {
-        println!("\nNobody is told yet. A first alert, in ./watchkeep.toml (`watchkeep init` writes one with everything explained):");
+        println!(
+            "\nNobody is told yet. A first alert, in ./watchkeep.toml (`watchkeep init` writes one with everything explained):"
+        );
         println!("{FIRST_ALERT}");
     }
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
-    if names.is_empty() { "nothing yet".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "nothing yet".to_owned()
+    } else {
+        names.join(", ")
+    }
 }

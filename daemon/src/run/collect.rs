@@ -32,7 +32,12 @@ struct Sink {
 #[async_trait]
 impl ProbeSink for Sink {
     async fn result(&self, result: ProbeResult) {
-        if let Err(error) = self.journal.submit(Input::Probe(Box::new(result.clone()))).await {
+        // Reserved: an outage is seen and told while the disk is full, too.
+        if let Err(error) = self
+            .journal
+            .submit_reserved(Input::Probe(Box::new(result.clone())))
+            .await
+        {
             tracing::warn!(probe = %result.probe, %error, "record a result; the next one is compared again");
         }
         // Closed only while the daemon stops.
@@ -47,17 +52,26 @@ impl ProbeSink for Sink {
 }
 
 /// Starts all probes.
-pub(super) fn start(settings: &Settings, record: &super::Record, context: &Context, supervisor: &mut Supervisor) -> miette::Result<()> {
+pub(super) fn start(
+    settings: &Settings,
+    record: &super::Record,
+    context: &Context,
+    supervisor: &mut Supervisor,
+) -> miette::Result<()> {
     let mut watches = Vec::new();
     for (name, probe) in &settings.probe {
-        let watch = Watch::new(name, probe, context).map_err(|mistake| miette::miette!("probe {}: {}", name.as_str(), mistake.message))?;
+        let watch = Watch::new(name, probe, context)
+            .map_err(|mistake| miette::miette!("probe {}: {}", name.as_str(), mistake.message))?;
         watches.push(watch);
     }
     record.journal.expect(watches.iter().map(expected).collect());
     let (results, waiting) = mpsc::channel(RESULTS_MAX);
     let (telemetry, stop) = (record.telemetry.clone(), supervisor.token(Stage::Work));
     supervisor.essential(Stage::Work, "results", store_results(telemetry, waiting, stop));
-    let sink: Arc<dyn ProbeSink> = Arc::new(Sink { journal: record.journal.clone(), results });
+    let sink: Arc<dyn ProbeSink> = Arc::new(Sink {
+        journal: record.journal.clone(),
+        results,
+    });
     let journal = record.journal.clone();
     let status: StatusOf = Arc::new(move |name: &Name| {
         let views = journal.views().now_or_never()?;
@@ -98,7 +112,12 @@ async fn store_results(telemetry: Telemetry, mut waiting: mpsc::Receiver<ProbeRe
         }
         let records: Vec<Record> = batch.drain(..).map(Record::Probe).collect();
         if !records.is_empty() {
-            let stored = Batch { source: "probe".to_owned(), key: None, records, reply: Vec::new() };
+            let stored = Batch {
+                source: "probe".to_owned(),
+                key: None,
+                records,
+                reply: Vec::new(),
+            };
             if let Err(error) = telemetry.append(stored).await {
                 tracing::warn!(%error, "store the results of probes");
             }

@@ -17,18 +17,36 @@ use crate::{
 };
 
 /// Opens socket and address; returns where the socket is.
-pub(super) async fn start(settings: &Settings, app: &App, telemetry: &Telemetry, data: &Path, supervisor: &mut Supervisor) -> miette::Result<PathBuf> {
+pub(super) async fn start(
+    settings: &Settings,
+    app: &App,
+    telemetry: &Telemetry,
+    data: &Path,
+    supervisor: &mut Supervisor,
+) -> miette::Result<PathBuf> {
     let path = crate::settings::socket_of(data);
-    let socket = bind_socket(&path).into_diagnostic().wrap_err_with(|| format!("open the socket {}", path.display()))?;
+    let members = Members {
+        group: settings.web.group.as_ref().map(|group| group_id(group)).transpose()?,
+    };
+    let socket = bind_socket(&path, &members)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("open the socket {}", path.display()))?;
     let address = settings.listen();
     let listener = TcpListener::bind(address).await.into_diagnostic().wrap_err_with(|| {
-        format!("listen on {address}: if another program has it, set another address: [web] listen = \"127.0.0.1:4319\"")
+        format!(
+            "listen on {address}: if another program has it, set another address: [web] listen = \"127.0.0.1:4319\""
+        )
     })?;
-    let members = Members { group: settings.web.group.as_ref().map(|group| group_id(group)).transpose()? };
     let stop: SharedStop = Arc::new(supervisor.token(Stage::Serve));
     let router = socket_router(app.clone());
-    supervisor.essential(Stage::Serve, "socket", serve_socket(socket, router, members, Arc::clone(&stop)));
-    let host = Host { names: settings.web.names.clone() };
+    supervisor.essential(
+        Stage::Serve,
+        "socket",
+        serve_socket(socket, router, members, Arc::clone(&stop)),
+    );
+    let host = Host {
+        names: settings.web.names.clone(),
+    };
     let router = tcp_router(app.clone(), host, ingest::kinds(settings, telemetry, &app.clocks));
     supervisor.essential(Stage::Serve, "http", serve_tcp(listener, router, stop));
     Ok(path)
@@ -36,10 +54,17 @@ pub(super) async fn start(settings: &Settings, app: &App, telemetry: &Telemetry,
 
 /// Number of a group by name. Source: group(5).
 fn group_id(name: &str) -> miette::Result<u32> {
-    let groups = std::fs::read_to_string("/etc/group").into_diagnostic().wrap_err("read /etc/group")?;
+    let groups = std::fs::read_to_string("/etc/group")
+        .into_diagnostic()
+        .wrap_err("read /etc/group")?;
     let of_group = |line: &str| {
         let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1).and_then(|id| id.parse().ok())).flatten()
+        (fields.next() == Some(name))
+            .then(|| fields.nth(1).and_then(|id| id.parse().ok()))
+            .flatten()
     };
-    groups.lines().find_map(of_group).ok_or_else(|| miette::miette!("[web] group: there is no group {name:?} on this machine"))
+    groups
+        .lines()
+        .find_map(of_group)
+        .ok_or_else(|| miette::miette!("[web] group: there is no group {name:?} on this machine"))
 }

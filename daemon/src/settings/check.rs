@@ -28,14 +28,18 @@ pub(crate) fn check(settings: &Settings) -> Vec<Mistake> {
         mistakes.extend(backup.mistakes());
         refer(&backup.to, "repository", &repositories, "[repository.…]", &mut mistakes);
     }
-    mistakes.extend(settings.web.listen.as_ref().and_then(|listen| listen_mistake(listen)));
+    mistakes.extend(settings.web.listen.as_ref().and_then(listen_mistake));
     mistakes.extend(settings.environment.as_ref().and_then(environment_mistake));
     mistakes
 }
 
 /// What `verify.up` may name.
 fn names_of_up(settings: &Settings) -> BTreeSet<&str> {
-    let services = settings.probe.values().filter_map(|probe| probe.service.as_ref()).map(|service| service.as_str());
+    let services = settings
+        .probe
+        .values()
+        .filter_map(|probe| probe.service.as_ref())
+        .map(|service| service.as_str());
     settings.probe.keys().map(Name::as_str).chain(services).collect()
 }
 
@@ -55,7 +59,13 @@ fn refer(name: &Located<Name>, what: &str, known: &BTreeSet<&str>, section: &str
 fn listen_mistake(listen: &Located<String>) -> Option<Mistake> {
     let wanted = format!("write an address on loopback, such as listen = \"{LISTEN}\"");
     match listen.parse::<SocketAddr>() {
-        Err(_) => Some(Mistake::at(listen.span(), format!("`{}` is no address with a port", listen.as_str())).help(wanted)),
+        Err(_) => Some(
+            Mistake::at(
+                listen.span(),
+                format!("`{}` is no address with a port", listen.as_str()),
+            )
+            .help(wanted),
+        ),
         Ok(address) if !address.ip().is_loopback() => {
             let message = format!("`{address}` is not on loopback: it would be open to the network without a token");
             Some(Mistake::at(listen.span(), message).help(wanted))

@@ -14,7 +14,11 @@ pub(crate) fn page(answer: &ActionsAnswer, look: Look) -> (String, bool) {
     let mut page = Page::new(look);
     let now = answer.asked_at;
     if let Some(by) = &answer.stopped_by {
-        page.hanging(Tone::Doubt, "STOPPED ", &format!("all acting is stopped by {by}; `watchkeep actions allow` allows it"));
+        page.hanging(
+            Tone::Doubt,
+            "STOPPED ",
+            &format!("all acting is stopped by {by}; `watchkeep actions allow` allows it"),
+        );
         page.gap();
     }
     if answer.configured.is_empty() {
@@ -28,7 +32,13 @@ pub(crate) fn page(answer: &ActionsAnswer, look: Look) -> (String, bool) {
     }
     for (id, run) in &answer.runs {
         page.gap();
-        let text = format!("{} since {}: {}; watchkeep why {}", run.action, clock_utc(run.proposed.wall, now), state(run), short(id));
+        let text = format!(
+            "{} since {}: {}; watchkeep why {}",
+            run.action,
+            clock_utc(run.proposed.wall, now),
+            state(run),
+            short(id)
+        );
         page.hanging(Tone::Doubt, "runs    ", &text);
     }
     (page.finish(), well)
@@ -37,15 +47,24 @@ pub(crate) fn page(answer: &ActionsAnswer, look: Look) -> (String, bool) {
 fn action(page: &mut Page, described: &DescribedAction, row: &Action, now: Timestamp) -> bool {
     let name = &described.name;
     match &row.held {
-        Some(why) => page.hanging(Tone::Bad, "HELD    ", &format!("{name}: {why}; `watchkeep actions allow {name}` releases it")),
+        Some(why) => page.hanging(
+            Tone::Bad,
+            "HELD    ",
+            &format!("{name}: {why}; `watchkeep actions allow {name}` releases it"),
+        ),
         None => page.hanging(Tone::Good, "ready   ", &format!("{name} ({})", described.mode)),
     }
     page.wrapped(8, &described.command);
     let last = match (&row.last_result, row.last_act) {
         (None, None) => "it never acted".to_owned(),
         (result, acted) => {
-            let when = acted.map_or_else(|| "never acted".to_owned(), |stamp| format!("acted {}", ago(stamp.wall, now)));
-            let run = row.last_run.map_or_else(String::new, |run| format!("; watchkeep why {}", short(&run.to_string())));
+            let when = acted.map_or_else(
+                || "never acted".to_owned(),
+                |stamp| format!("acted {}", ago(stamp.wall, now)),
+            );
+            let run = row.last_run.map_or_else(String::new, |run| {
+                format!("; watchkeep why {}", short(&run.to_string()))
+            });
             format!("{when}; {}{run}", result.as_deref().unwrap_or("not concluded yet"))
         }
     };

@@ -33,10 +33,17 @@ pub(crate) fn trouble(row: &Backup, now: Timestamp) -> Option<String> {
         ));
     }
     if let Some(next) = row.next.filter(|next| now.since(*next) > OVERDUE) {
-        return Some(format!("was due at {} and has not begun; {proof}", clock_utc(next, now)));
+        return Some(format!(
+            "was due at {} and has not begun; {proof}",
+            clock_utc(next, now)
+        ));
     }
-    let ran = row.captured.is_some_and(|captured| row.proved.is_none_or(|proved| proved.wall < captured.wall));
-    let since = row.captured.map_or(SignedDuration::ZERO, |captured| now.since(captured.wall));
+    let ran = row
+        .captured
+        .is_some_and(|captured| row.proved.is_none_or(|proved| proved.wall < captured.wall));
+    let since = row
+        .captured
+        .map_or(SignedDuration::ZERO, |captured| now.since(captured.wall));
     (ran && since > PROOF_OLD).then(|| format!("its newest copy is not proved; {proof}"))
 }
 
@@ -55,20 +62,41 @@ pub(crate) fn page(answer: &BackupsAnswer, look: Look) -> (String, bool) {
         well &= backup(&mut page, name.as_str(), row, now);
         copies(&mut page, answer, name.as_str());
     }
-    let gone = answer.backups.keys().filter(|name| !answer.configured.iter().any(|known| known.as_str() == name.as_str()));
+    let gone = answer
+        .backups
+        .keys()
+        .filter(|name| !answer.configured.iter().any(|known| known.as_str() == name.as_str()));
     for name in gone {
-        let copies = answer.snapshots.values().filter(|copy| copy.backup.as_str() == name).count();
+        let copies = answer
+            .snapshots
+            .values()
+            .filter(|copy| copy.backup.as_str() == name)
+            .count();
         page.gap();
-        page.marked(Tone::Quiet, name, &format!(": not configured any more; {} left", counted(copies as u64, "copy", "copies")));
+        page.marked(
+            Tone::Quiet,
+            name,
+            &format!(
+                ": not configured any more; {} left",
+                counted(copies as u64, "copy", "copies")
+            ),
+        );
     }
     (page.finish(), well)
 }
 
 fn backup(page: &mut Page, name: &str, row: &Backup, now: Timestamp) -> bool {
-    let next = row.next.map_or_else(|| "not scheduled".to_owned(), |next| format!("next {} ({})", clock_utc(next, now), ago(next, now)));
+    let next = row.next.map_or_else(
+        || "not scheduled".to_owned(),
+        |next| format!("next {} ({})", clock_utc(next, now), ago(next, now)),
+    );
     let (tone, word, text) = match (trouble(row, now), row.proved) {
         (Some(why), _) => (Tone::Bad, "NOT WELL", why),
-        (None, Some(proved)) => (Tone::Good, "proved", format!("{}, {}", clock_utc(proved.wall, now), ago(proved.wall, now))),
+        (None, Some(proved)) => (
+            Tone::Good,
+            "proved",
+            format!("{}, {}", clock_utc(proved.wall, now), ago(proved.wall, now)),
+        ),
         (None, None) => (Tone::Doubt, "not proved yet", "no copy was proved yet".to_owned()),
     };
     match tone {
@@ -79,13 +107,23 @@ fn backup(page: &mut Page, name: &str, row: &Backup, now: Timestamp) -> bool {
         }
     }
     if row.missed > 0 {
-        page.wrapped(2, &format!("{} missed while nobody was there", counted(u64::from(row.missed), "due time", "due times")));
+        page.wrapped(
+            2,
+            &format!(
+                "{} missed while nobody was there",
+                counted(u64::from(row.missed), "due time", "due times")
+            ),
+        );
     }
     tone != Tone::Bad
 }
 
 fn copies(page: &mut Page, answer: &BackupsAnswer, name: &str) {
-    let mut copies: Vec<(&String, &Snapshot)> = answer.snapshots.iter().filter(|(_, copy)| copy.backup.as_str() == name).collect();
+    let mut copies: Vec<(&String, &Snapshot)> = answer
+        .snapshots
+        .iter()
+        .filter(|(_, copy)| copy.backup.as_str() == name)
+        .collect();
     copies.sort_by_key(|(id, copy)| (std::cmp::Reverse(copy.intended), *id));
     let rows: Vec<Vec<String>> = copies
         .iter()
@@ -98,12 +136,35 @@ fn copies(page: &mut Page, answer: &BackupsAnswer, name: &str) {
                 (None, None, None) => "not proved".to_owned(),
             };
             let files = counted(copy.files, "file", "files");
-            vec![short(id), clock_utc(copy.intended, answer.asked_at), size(copy.bytes), files, state]
+            vec![
+                short(id),
+                clock_utc(copy.intended, answer.asked_at),
+                size(copy.bytes),
+                files,
+                state,
+            ]
         })
         .collect();
-    page.table(2, &[Column::Left(8), Column::Left(23), Column::Right(9), Column::Right(14), Column::Rest], &rows);
+    page.table(
+        2,
+        &[
+            Column::Left(8),
+            Column::Left(23),
+            Column::Right(9),
+            Column::Right(14),
+            Column::Rest,
+        ],
+        &rows,
+    );
     if copies.len() > COPIES_MAX {
         let proved = copies.iter().filter(|(_, copy)| copy.proved.is_some()).count();
-        page.wrapped(2, &format!("{} copies, {} proved", number(copies.len() as u64), padded(&number(proved as u64), 1)));
+        page.wrapped(
+            2,
+            &format!(
+                "{} copies, {} proved",
+                number(copies.len() as u64),
+                padded(&number(proved as u64), 1)
+            ),
+        );
     }
 }

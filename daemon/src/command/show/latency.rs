@@ -11,7 +11,11 @@ use crate::command::{
 pub(crate) fn page(answer: &LatencyAnswer, look: Look) -> String {
     let mut page = Page::new(look);
     let stretch = lasting(answer.until.since(answer.from));
-    page.line(&format!("{}, {stretch} up to {}", plain(answer.service.as_str()), clock_utc(answer.until, answer.until)));
+    page.line(&format!(
+        "{}, {stretch} up to {}",
+        plain(answer.service.as_str()),
+        clock_utc(answer.until, answer.until)
+    ));
     let with_requests: Vec<&LatencySeries> = answer.series.iter().filter(|series| series.requests > 0).collect();
     if with_requests.is_empty() {
         page.line("");
@@ -23,8 +27,12 @@ pub(crate) fn page(answer: &LatencyAnswer, look: Look) -> String {
         return page.finish();
     }
     page.gap();
-    let head = ["release", "source", "requests", "errors", "p50", "p95", "p99", "max"].map(str::to_owned).to_vec();
-    let rows = std::iter::once(head).chain(with_requests.into_iter().map(row)).collect::<Vec<_>>();
+    let head = ["release", "source", "requests", "errors", "p50", "p95", "p99", "max"]
+        .map(str::to_owned)
+        .to_vec();
+    let rows = std::iter::once(head)
+        .chain(with_requests.into_iter().map(row))
+        .collect::<Vec<_>>();
     let columns = [
         Column::Left(20),
         Column::Left(8),
@@ -44,7 +52,13 @@ fn late(page: &mut Page, answer: &LatencyAnswer) {
     let late: u64 = answer.series.iter().map(|series| series.late).sum();
     if late > 0 {
         page.gap();
-        page.wrapped(0, &format!("{} more came later than 60 s after they ended and are in no figure", number(late)));
+        page.wrapped(
+            0,
+            &format!(
+                "{} more came later than 60 s after they ended and are in no figure",
+                number(late)
+            ),
+        );
     }
 }
 

@@ -32,7 +32,12 @@ pub(crate) fn page(answer: &LogsAnswer, look: Look) -> String {
             today = of_day;
         }
         let service = plain(record.service.as_str());
-        let lead = format!("{} {} {} ", time_ms(record.time), padded(severity_word(record.severity), 5), padded(&service, 12.min(service.chars().count())));
+        let lead = format!(
+            "{} {} {} ",
+            time_ms(record.time),
+            padded(severity_word(record.severity), 5),
+            padded(&service, 12.min(service.chars().count()))
+        );
         body(&mut page, tone(record.severity), &lead, record);
     }
     page.finish()
@@ -63,6 +68,9 @@ pub(crate) fn body(page: &mut Page, tone: Tone, lead: &str, record: &LogRecord) 
         }
     }
     if left > 0 {
-        page.wrapped(crate::command::text::width(lead), &format!("… {} more: --json has it whole", counted(left as u64, "line", "lines")));
+        page.wrapped(
+            crate::command::text::width(lead),
+            &format!("… {} more: --json has it whole", counted(left as u64, "line", "lines")),
+        );
     }
 }

@@ -7,7 +7,10 @@ pub(crate) mod watching;
 
 use events::{Envelope, Fact, Reading};
 
-use crate::command::{page::Tone, text::{cause, plain}};
+use crate::command::{
+    page::Tone,
+    text::{cause, plain},
+};
 
 /// What a fact is about, what it says, and how that is to be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +24,11 @@ pub(crate) struct Sentence {
 }
 
 fn sentence(about: impl ToString, tone: Tone, text: impl Into<String>) -> Sentence {
-    Sentence { about: plain(&about.to_string()), text: text.into(), tone }
+    Sentence {
+        about: plain(&about.to_string()),
+        text: text.into(),
+        tone,
+    }
 }
 
 /// The sentence of a fact.
@@ -44,8 +51,16 @@ fn unknown(envelope: &Envelope) -> Sentence {
 
 /// One leaf of a condition: `error_rate(shop, 5m) is 2.3 % (limit > 1%)`.
 pub(crate) fn reading(reading: &Reading) -> String {
-    let limit = if reading.limit.is_empty() { String::new() } else { format!(" (limit {})", reading.limit) };
-    if reading.value.is_empty() { format!("{}{limit}", reading.what) } else { format!("{}: {}{limit}", reading.what, cause(&reading.value)) }
+    let limit = if reading.limit.is_empty() {
+        String::new()
+    } else {
+        format!(" (limit {})", reading.limit)
+    };
+    if reading.value.is_empty() {
+        format!("{}{limit}", reading.what)
+    } else {
+        format!("{}: {}{limit}", reading.what, cause(&reading.value))
+    }
 }
 
 /// All leaves that hold, or all there are.

@@ -19,7 +19,11 @@ const NAME_MAX: usize = 24;
 /// The page, and whether all is well.
 pub(crate) fn page(answer: &StatusAnswer, look: Look) -> (String, bool) {
     let mut page = Page::new(look);
-    let open: Vec<&Incident> = answer.incidents.values().filter(|incident| incident.resolved.is_none()).collect();
+    let open: Vec<&Incident> = answer
+        .incidents
+        .values()
+        .filter(|incident| incident.resolved.is_none())
+        .collect();
     let failing = probes(answer, Status::Fail);
     let unknown = probes(answer, Status::Unknown);
     let bad_backups: Vec<(&String, String)> = answer
@@ -30,7 +34,11 @@ pub(crate) fn page(answer: &StatusAnswer, look: Look) -> (String, bool) {
         .collect();
     let stuck: Vec<&WaitingJob> = answer.jobs.iter().filter(|job| job.failure.is_some()).collect();
     let offline = answer.now.network == Network::Offline;
-    let held: Vec<_> = answer.actions.iter().filter_map(|(name, row)| row.held.as_ref().map(|why| (name, why))).collect();
+    let held: Vec<_> = answer
+        .actions
+        .iter()
+        .filter_map(|(name, row)| row.held.as_ref().map(|why| (name, why)))
+        .collect();
     let well = answer.ready.ready
         && open.is_empty()
         && failing.is_empty()
@@ -48,7 +56,11 @@ pub(crate) fn page(answer: &StatusAnswer, look: Look) -> (String, bool) {
         page.hanging(Tone::Bad, "BACKUP  ", &format!("{name}: {why}"));
     }
     for (name, why) in held.iter().take(LINES_MAX) {
-        page.hanging(Tone::Bad, "HELD    ", &format!("action {name}: {why}; `watchkeep actions allow {name}` releases it"));
+        page.hanging(
+            Tone::Bad,
+            "HELD    ",
+            &format!("action {name}: {why}; `watchkeep actions allow {name}` releases it"),
+        );
     }
     jobs(&mut page, &stuck);
     notes(&mut page, answer);
@@ -63,7 +75,9 @@ fn is_configured(answer: &StatusAnswer, backup: &str) -> bool {
 
 /// Probes of a status, the one that has it longest first. What is configured and was never heard of is unknown.
 fn probes(answer: &StatusAnswer, status: Status) -> Vec<(&str, &Probe)> {
-    let configured = |name: &str| answer.described.probes.is_empty() || answer.described.probes.iter().any(|probe| probe.name.as_str() == name);
+    let configured = |name: &str| {
+        answer.described.probes.is_empty() || answer.described.probes.iter().any(|probe| probe.name.as_str() == name)
+    };
     let mut found: Vec<(&str, &Probe)> = answer
         .probes
         .iter()
@@ -76,7 +90,11 @@ fn probes(answer: &StatusAnswer, status: Status) -> Vec<(&str, &Probe)> {
 
 fn headline(page: &mut Page, answer: &StatusAnswer, open: &[&Incident], failing: usize, well: bool) {
     if well {
-        page.marked(Tone::Good, "all is well", &format!(" at {}", clock_utc(answer.asked_at, answer.asked_at)));
+        page.marked(
+            Tone::Good,
+            "all is well",
+            &format!(" at {}", clock_utc(answer.asked_at, answer.asked_at)),
+        );
         return;
     }
     let mut parts = Vec::new();
@@ -93,7 +111,11 @@ fn headline(page: &mut Page, answer: &StatusAnswer, open: &[&Incident], failing:
     if parts.is_empty() {
         parts.push("something needs a look".to_owned());
     }
-    page.marked(Tone::Bad, &parts.join(", "), &format!(" at {}", clock_utc(answer.asked_at, answer.asked_at)));
+    page.marked(
+        Tone::Bad,
+        &parts.join(", "),
+        &format!(" at {}", clock_utc(answer.asked_at, answer.asked_at)),
+    );
     page.gap();
 }
 
@@ -103,7 +125,11 @@ fn daemon_problems(page: &mut Page, answer: &StatusAnswer, offline: bool) {
     }
     if offline {
         let since = answer.now.network_since.wall;
-        let text = format!("this machine is cut off since {}, {}: nothing outside is blamed", clock_utc(since, answer.asked_at), ago(since, answer.asked_at));
+        let text = format!(
+            "this machine is cut off since {}, {}: nothing outside is blamed",
+            clock_utc(since, answer.asked_at),
+            ago(since, answer.asked_at)
+        );
         page.hanging(Tone::Bad, "OFFLINE ", &text);
     }
 }
@@ -112,7 +138,10 @@ fn incidents(page: &mut Page, answer: &StatusAnswer, open: &[&Incident]) {
     let mut open = open.to_vec();
     open.sort_by_key(|incident| (incident.terms.severity, incident.fired.wall));
     for incident in open.iter().take(LINES_MAX) {
-        let clearing = answer.phases.get(incident.rule.as_str()).is_some_and(|row| row.phase == Phase::Clearing);
+        let clearing = answer
+            .phases
+            .get(incident.rule.as_str())
+            .is_some_and(|row| row.phase == Phase::Clearing);
         alerts::incident(page, incident, clearing, answer.silences.values(), answer.asked_at);
     }
     more(page, open.len(), "alerts", "watchkeep alerts");
@@ -130,7 +159,10 @@ fn looks(page: &mut Page, rows: &[(&str, &Probe)], tone: Tone, word: &str, now: 
 
 fn more(page: &mut Page, all: usize, what: &str, command: &str) {
     if all > LINES_MAX {
-        page.wrapped(8, &format!("… {} more {what}: {command}", number((all - LINES_MAX) as u64)));
+        page.wrapped(
+            8,
+            &format!("… {} more {what}: {command}", number((all - LINES_MAX) as u64)),
+        );
     }
 }
 
@@ -144,9 +176,17 @@ fn jobs(page: &mut Page, stuck: &[&WaitingJob]) {
             Work::Act { action, .. } => format!("action {action}"),
             Work::Unknown => job.queue.to_string(),
         };
-        let next = if waiting.running { "under way".to_owned() } else { format!("next in {}", lasting(waiting.wait)) };
+        let next = if waiting.running {
+            "under way".to_owned()
+        } else {
+            format!("next in {}", lasting(waiting.wait))
+        };
         let why = cause(waiting.failure.as_deref().unwrap_or_default());
-        let text = format!("{what} since {}, {attempts}, {next}: {why} ({})", lasting(waiting.age), short(&job.id.to_string()));
+        let text = format!(
+            "{what} since {}, {attempts}, {next}: {why} ({})",
+            lasting(waiting.age),
+            short(&job.id.to_string())
+        );
         page.hanging(Tone::Doubt, "WAITS   ", &text);
     }
     more(page, stuck.len(), "jobs", "watchkeep status --json");
@@ -154,18 +194,37 @@ fn jobs(page: &mut Page, stuck: &[&WaitingJob]) {
 
 fn notes(page: &mut Page, answer: &StatusAnswer) {
     if let Some(by) = &answer.now.acting_stopped_by {
-        page.hanging(Tone::Doubt, "note    ", &format!("all acting is stopped by {by}; `watchkeep actions allow` allows it"));
+        page.hanging(
+            Tone::Doubt,
+            "note    ",
+            &format!("all acting is stopped by {by}; `watchkeep actions allow` allows it"),
+        );
     }
     let now = answer.now.moment.wall.max(answer.asked_at);
     let ahead = answer.silences.values().filter(|silence| silence.from > now).count();
     let held = answer.silences.len() - ahead;
     if held > 0 {
-        page.hanging(Tone::Doubt, "note    ", &format!("{} in force: watchkeep silence --list", counted(held as u64, "silence is", "silences are")));
+        page.hanging(
+            Tone::Doubt,
+            "note    ",
+            &format!(
+                "{} in force: watchkeep silence --list",
+                counted(held as u64, "silence is", "silences are")
+            ),
+        );
     }
-    let pending: Vec<&str> =
-        answer.phases.iter().filter(|(_, row)| row.phase == Phase::Pending).map(|(rule, _)| rule.as_str()).collect();
+    let pending: Vec<&str> = answer
+        .phases
+        .iter()
+        .filter(|(_, row)| row.phase == Phase::Pending)
+        .map(|(rule, _)| rule.as_str())
+        .collect();
     if !pending.is_empty() {
-        page.hanging(Tone::Doubt, "note    ", &format!("in breach, not yet for long enough: {}", listed(&pending)));
+        page.hanging(
+            Tone::Doubt,
+            "note    ",
+            &format!("in breach, not yet for long enough: {}", listed(&pending)),
+        );
     }
     if answer.described.destinations.is_empty() && !answer.described.rules.is_empty() {
         page.hanging(Tone::Doubt, "note    ", "nobody is told: no [notify.…] is configured");
@@ -174,7 +233,11 @@ fn notes(page: &mut Page, answer: &StatusAnswer) {
 
 fn listed(names: &[&str]) -> String {
     let shown = names.iter().take(8).copied().collect::<Vec<_>>().join(", ");
-    if names.len() > 8 { format!("{shown} and {} more", names.len() - 8) } else { shown }
+    if names.len() > 8 {
+        format!("{shown} and {} more", names.len() - 8)
+    } else {
+        shown
+    }
 }
 
 /// What is well, and who says so.
@@ -185,13 +248,23 @@ fn summary(page: &mut Page, answer: &StatusAnswer, not_passing: usize, bad_backu
         let all = if not_passing == 0 && passing > 1 { "all " } else { "" };
         parts.push(format!("{all}{}", counted(passing as u64, "probe", "probes")));
     }
-    let good: Vec<&Backup> =
-        answer.backups.iter().filter(|(name, row)| is_configured(answer, name) && backups::trouble(row, answer.asked_at).is_none()).map(|(_, row)| row).collect();
+    let good: Vec<&Backup> = answer
+        .backups
+        .iter()
+        .filter(|(name, row)| is_configured(answer, name) && backups::trouble(row, answer.asked_at).is_none())
+        .map(|(_, row)| row)
+        .collect();
     if !good.is_empty() {
         let oldest = good.iter().filter_map(|row| row.proved).map(|proved| proved.wall).min();
-        let proof = oldest.map_or_else(|| ", not due yet".to_owned(), |wall| format!(", proved {}", ago(wall, answer.asked_at)));
+        let proof = oldest.map_or_else(
+            || ", not due yet".to_owned(),
+            |wall| format!(", proved {}", ago(wall, answer.asked_at)),
+        );
         let all = if bad_backups == 0 && good.len() > 1 { "all " } else { "" };
-        parts.push(format!("{all}{}{proof}", counted(good.len() as u64, "backup", "backups")));
+        parts.push(format!(
+            "{all}{}{proof}",
+            counted(good.len() as u64, "backup", "backups")
+        ));
     }
     if !parts.is_empty() {
         page.hanging(Tone::Good, "ok      ", &parts.join("; "));
@@ -202,7 +275,11 @@ fn summary(page: &mut Page, answer: &StatusAnswer, not_passing: usize, bad_backu
         true => format!("up {}", lasting(answer.asked_at.since(now.started.wall))),
         false => "NOT RUNNING".to_owned(),
     };
-    let environment = if answer.described.environment.is_empty() { String::new() } else { format!(" in {}", answer.described.environment) };
+    let environment = if answer.described.environment.is_empty() {
+        String::new()
+    } else {
+        format!(" in {}", answer.described.environment)
+    };
     let rules = counted(answer.described.rules.len() as u64, "rule", "rules");
     let seen = counted(answer.probes.len() as u64, "probe", "probes");
     page.hanging(
@@ -216,11 +293,21 @@ fn summary(page: &mut Page, answer: &StatusAnswer, not_passing: usize, bad_backu
 fn releases(page: &mut Page, answer: &StatusAnswer) {
     let mut rows: Vec<_> = answer.releases.iter().collect();
     rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.recorded.wall));
-    let wide = rows.iter().take(RELEASES_MAX).map(|(service, _)| width(service)).max().unwrap_or(0).min(NAME_MAX);
+    let wide = rows
+        .iter()
+        .take(RELEASES_MAX)
+        .map(|(service, _)| width(service))
+        .max()
+        .unwrap_or(0)
+        .min(NAME_MAX);
     for (place, (service, row)) in rows.into_iter().take(RELEASES_MAX).enumerate() {
         let at = row.current.began.unwrap_or(row.recorded.wall);
         let label = if place == 0 { "live    " } else { "        " };
         let since = format!("since {}, {}", clock_utc(at, answer.asked_at), ago(at, answer.asked_at));
-        page.marked(Tone::Quiet, label, &format!("{}  {}  {since}", padded(&plain(service), wide), row.current.version));
+        page.marked(
+            Tone::Quiet,
+            label,
+            &format!("{}  {}  {since}", padded(&plain(service), wide), row.current.version),
+        );
     }
 }

@@ -8,10 +8,7 @@ mod telemetry;
 use std::path::Path;
 
 use super::*;
-use crate::command::{
-    page::Look,
-    text::width,
-};
+use crate::command::{page::Look, text::width};
 
 /// Compares a page with its golden file, and checks what holds for every page.
 fn check(name: &str, page: &str) {
@@ -21,7 +18,9 @@ fn check(name: &str, page: &str) {
     }
     let harmless = |c: char| c == '\n' || !c.is_control();
     assert!(page.chars().all(harmless), "{name}: {page:?}");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/command/show/golden").join(format!("{name}.txt"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/command/show/golden")
+        .join(format!("{name}.txt"));
     let Ok(expected) = std::fs::read_to_string(&path) else {
         std::fs::write(&path, page).unwrap();
         panic!("{name}: there was no golden file; look at the one that was written, then run this again:\n{page}");
@@ -42,5 +41,11 @@ fn same_in_colour(plain: &str, colour: &str) {
     assert_eq!(plain, without);
 }
 
-const PLAIN: Look = Look { width: 80, colour: false };
-const COLOUR: Look = Look { width: 80, colour: true };
+const PLAIN: Look = Look {
+    width: 80,
+    colour: false,
+};
+const COLOUR: Look = Look {
+    width: 80,
+    colour: true,
+};

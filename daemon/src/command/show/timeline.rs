@@ -28,8 +28,14 @@ pub(crate) fn page(answer: &TimelineAnswer, look: Look) -> String {
 
 /// Facts as lines, oldest first, each day under its own head.
 pub(crate) fn lines(page: &mut Page, facts: &[&ShownFact]) {
-    let told: Vec<(&ShownFact, sentence::Sentence)> = facts.iter().map(|fact| (*fact, sentence::of(&fact.fact))).collect();
-    let wide = told.iter().map(|(_, sentence)| crate::command::text::width(&sentence.about)).max().unwrap_or(0).min(ABOUT_MAX);
+    let told: Vec<(&ShownFact, sentence::Sentence)> =
+        facts.iter().map(|fact| (*fact, sentence::of(&fact.fact))).collect();
+    let wide = told
+        .iter()
+        .map(|(_, sentence)| crate::command::text::width(&sentence.about))
+        .max()
+        .unwrap_or(0)
+        .min(ABOUT_MAX);
     let mut today = String::new();
     for (fact, sentence) in &told {
         let of_day = day(fact.wall);

@@ -30,7 +30,11 @@ pub(crate) fn page(answer: &TraceAnswer, most: usize, look: Look) -> String {
         return page.finish();
     };
     page.gap();
-    page.marked(Tone::Quiet, &format!("{}  {}", right("start", FIGURE), right("took", FIGURE)), "  what");
+    page.marked(
+        Tone::Quiet,
+        &format!("{}  {}", right("start", FIGURE), right("took", FIGURE)),
+        "  what",
+    );
     let tree = Tree::new(&answer.spans);
     let by_span = logs_by_span(&answer.spans, &answer.logs);
     let mut lines_left = most;
@@ -54,13 +58,21 @@ pub(crate) fn page(answer: &TraceAnswer, most: usize, look: Look) -> String {
         }
     }
     notes(&mut page, answer, &rows, cut);
-    loose_logs(&mut page, by_span.get(&None).map_or(&[], Vec::as_slice), lines_left.max(LOGS_MAX));
+    loose_logs(
+        &mut page,
+        by_span.get(&None).map_or(&[], Vec::as_slice),
+        lines_left.max(LOGS_MAX),
+    );
     page.finish()
 }
 
 fn more(page: &mut Page, spans: usize, last: &[bool]) {
     let lead = " ".repeat(2 * FIGURE + 4) + &branch(last);
-    page.marked(Tone::Quiet, &lead, &format!("… {} more", counted(spans as u64, "span", "spans")));
+    page.marked(
+        Tone::Quiet,
+        &lead,
+        &format!("… {} more", counted(spans as u64, "span", "spans")),
+    );
 }
 
 fn head(page: &mut Page, answer: &TraceAnswer) {
@@ -70,8 +82,15 @@ fn head(page: &mut Page, answer: &TraceAnswer) {
     for missing in &answer.missing {
         page.hanging(Tone::Bad, "missing: ", missing);
     }
-    let (Some(began), Some(ended)) = (spans.iter().map(|span| span.start).min(), spans.iter().map(|span| span.end).max()) else {
-        let text = if answer.logs.is_empty() { "nothing is known of it: it was never sent, or is past retention" } else { "no span is known of it, only logs" };
+    let (Some(began), Some(ended)) = (
+        spans.iter().map(|span| span.start).min(),
+        spans.iter().map(|span| span.end).max(),
+    ) else {
+        let text = if answer.logs.is_empty() {
+            "nothing is known of it: it was never sent, or is past retention"
+        } else {
+            "no span is known of it, only logs"
+        };
         page.wrapped(0, text);
         return;
     };
@@ -97,18 +116,28 @@ fn microseconds(from: Timestamp, until: Timestamp) -> u64 {
 
 /// The lines that lead from a span to what is above it.
 fn branch(last: &[bool]) -> String {
-    let Some((own, above)) = last.split_last() else { return String::new() };
+    let Some((own, above)) = last.split_last() else {
+        return String::new();
+    };
     let corner = if *own { "└─ " } else { "├─ " };
     if above.len() >= DEPTH_MAX {
         return format!("{}[{}] {corner}", "   ".repeat(DEPTH_MAX - 2), above.len() + 1);
     }
-    let lines: String = above.iter().map(|is_last| if *is_last { "   " } else { "│  " }).collect();
+    let lines: String = above
+        .iter()
+        .map(|is_last| if *is_last { "   " } else { "│  " })
+        .collect();
     lines + corner
 }
 
 fn span_line(page: &mut Page, span: &SpanRecord, began: Timestamp, last: &[bool], top: Option<Top>) {
     let start = format!("+{}", took(microseconds(began, span.start)));
-    let lead = format!("{}  {}  {}", right(&start, FIGURE), right(&took(span.duration_us()), FIGURE), branch(last));
+    let lead = format!(
+        "{}  {}  {}",
+        right(&start, FIGURE),
+        right(&took(span.duration_us()), FIGURE),
+        branch(last)
+    );
     let failed = span.is_bad();
     let mark = if failed { "ERROR " } else { "" };
     let kind = kind(span.kind);
@@ -118,7 +147,11 @@ fn span_line(page: &mut Page, span: &SpanRecord, began: Timestamp, last: &[bool]
         Some(Top::Root) | None => "",
     };
     let status = status(span);
-    let text = format!("{mark}{}{kind} {}{note}{status}", plain(span.service.as_str()), span.name);
+    let text = format!(
+        "{mark}{}{kind} {}{note}{status}",
+        plain(span.service.as_str()),
+        span.name
+    );
     page.marked(if failed { Tone::Bad } else { Tone::Plain }, &lead, &text);
 }
 
@@ -137,7 +170,9 @@ fn status(span: &SpanRecord) -> String {
     if !span.is_bad() {
         return String::new();
     }
-    let code = ["http.response.status_code", "http.status_code"].iter().find_map(|name| span.attributes.get(*name));
+    let code = ["http.response.status_code", "http.status_code"]
+        .iter()
+        .find_map(|name| span.attributes.get(*name));
     match (span.status_message.as_str(), code) {
         ("", Some(code)) => format!(": HTTP {code}"),
         ("", None) => exception(span).map_or_else(String::new, |text| format!(": {text}")),
@@ -146,20 +181,35 @@ fn status(span: &SpanRecord) -> String {
 }
 
 fn exception(span: &SpanRecord) -> Option<&str> {
-    span.events.iter().filter(|(_, name, _)| name == "exception").find_map(|(_, _, attributes)| attributes.get("exception.message")).map(String::as_str)
+    span.events
+        .iter()
+        .filter(|(_, name, _)| name == "exception")
+        .find_map(|(_, _, attributes)| attributes.get("exception.message"))
+        .map(String::as_str)
 }
 
 /// The logs of a span beneath it; how many lines that took.
 fn logs_beneath(page: &mut Page, logs: &[&LogRecord], last: &[bool], most: usize) -> usize {
-    let above: String = last.iter().map(|is_last| if *is_last { "   " } else { "│  " }).collect();
+    let above: String = last
+        .iter()
+        .map(|is_last| if *is_last { "   " } else { "│  " })
+        .collect();
     let lead = " ".repeat(2 * FIGURE + 4) + if last.len() > DEPTH_MAX { "" } else { above.as_str() } + "  ";
     let shown = logs.len().min(LOGS_MAX).min(most);
     for log in logs.iter().take(shown) {
         let first = log.body.lines().next().unwrap_or_default();
-        page.marked(logs::tone(log.severity), &lead, &format!("{} {}", severity_word(log.severity), first));
+        page.marked(
+            logs::tone(log.severity),
+            &lead,
+            &format!("{} {}", severity_word(log.severity), first),
+        );
     }
     if logs.len() > shown {
-        page.marked(Tone::Quiet, &lead, &format!("… {} more", counted((logs.len() - shown) as u64, "log", "logs")));
+        page.marked(
+            Tone::Quiet,
+            &lead,
+            &format!("… {} more", counted((logs.len() - shown) as u64, "log", "logs")),
+        );
     }
     shown
 }
@@ -171,7 +221,12 @@ fn loose_logs(page: &mut Page, logs: &[&LogRecord], most: usize) {
     page.gap();
     page.line("logs of no span that is known");
     for log in logs.iter().take(most) {
-        let lead = format!("{} {} {} ", time_ms(log.time), severity_word(log.severity), plain(log.service.as_str()));
+        let lead = format!(
+            "{} {} {} ",
+            time_ms(log.time),
+            severity_word(log.severity),
+            plain(log.service.as_str())
+        );
         logs::body(page, logs::tone(log.severity), &lead, log);
     }
     if logs.len() > most {
@@ -180,13 +235,27 @@ fn loose_logs(page: &mut Page, logs: &[&LogRecord], most: usize) {
 }
 
 fn notes(page: &mut Page, answer: &TraceAnswer, rows: &[Row], cut: bool) {
-    let orphans = rows.iter().filter(|row| matches!(row, Row::Span { top: Some(Top::Orphan), .. })).count();
+    let orphans = rows
+        .iter()
+        .filter(|row| {
+            matches!(
+                row,
+                Row::Span {
+                    top: Some(Top::Orphan),
+                    ..
+                }
+            )
+        })
+        .count();
     if orphans > 0 {
         page.gap();
         page.wrapped(0, "Spans whose parent is not known stand at the top: the parent was not sent, was sampled out, or is still under way.");
     }
     if cut {
         let spans = counted(answer.spans.len() as u64, "span", "spans");
-        page.wrapped(0, &format!("Not all of {spans} are shown: --lines N shows more, --json all."));
+        page.wrapped(
+            0,
+            &format!("Not all of {spans} are shown: --lines N shows more, --json all."),
+        );
     }
 }

@@ -74,13 +74,21 @@ impl Tree {
             match span.parent.map(|parent| by_id.get(&parent)) {
                 None => tops.push((place, Top::Root)),
                 Some(None) => tops.push((place, Top::Orphan)),
-                Some(Some(parent)) => children.get_mut(*parent).into_iter().for_each(|children| children.push(place)),
+                Some(Some(parent)) => children
+                    .get_mut(*parent)
+                    .into_iter()
+                    .for_each(|children| children.push(place)),
             }
         }
         let order = |place: &usize| spans.get(*place).map(|span| (span.start, span.span, *place));
         children.iter_mut().for_each(|children| children.sort_by_key(order));
         tops.sort_by_key(|(place, top)| (*top != Top::Root, order(place)));
-        let mut tree = Self { children, tops, sizes: vec![1; spans.len()], failed: spans.iter().map(SpanRecord::is_bad).collect() };
+        let mut tree = Self {
+            children,
+            tops,
+            sizes: vec![1; spans.len()],
+            failed: spans.iter().map(SpanRecord::is_bad).collect(),
+        };
         tree.break_loops(spans);
         tree.measure();
         tree
@@ -96,7 +104,9 @@ impl Tree {
         rest.sort_by_key(|place| spans.get(*place).map(|span| (span.start, span.span, *place)));
         for place in rest {
             if seen.get(place) == Some(&false) {
-                self.children.iter_mut().for_each(|children| children.retain(|child| *child != place));
+                self.children
+                    .iter_mut()
+                    .for_each(|children| children.retain(|child| *child != place));
                 self.tops.push((place, Top::Loop));
                 self.reach(place, &mut seen);
             }
@@ -127,7 +137,10 @@ impl Tree {
         }
         for place in order.into_iter().rev() {
             let children = self.children_of(place);
-            let size = 1 + children.iter().filter_map(|child| self.sizes.get(*child)).sum::<usize>();
+            let size = 1 + children
+                .iter()
+                .filter_map(|child| self.sizes.get(*child))
+                .sum::<usize>();
             let failed = children.iter().any(|child| self.failed.get(*child) == Some(&true));
             self.sizes.get_mut(place).into_iter().for_each(|own| *own = size);
             self.failed.get_mut(place).into_iter().for_each(|own| *own |= failed);
@@ -153,12 +166,24 @@ impl Tree {
             };
             if shown == most {
                 let left = self.sizes.get(span).copied().unwrap_or(1);
-                let rest: usize = waiting.iter().map(|(place, hidden, _)| place.map_or(*hidden, |place| self.sizes.get(place).copied().unwrap_or(1))).sum();
-                rows.push(Row::More { spans: left + rest, last: Vec::new() });
+                let rest: usize = waiting
+                    .iter()
+                    .map(|(place, hidden, _)| {
+                        place.map_or(*hidden, |place| self.sizes.get(place).copied().unwrap_or(1))
+                    })
+                    .sum();
+                rows.push(Row::More {
+                    spans: left + rest,
+                    last: Vec::new(),
+                });
                 break;
             }
             shown += 1;
-            rows.push(Row::Span { span, last: last.clone(), top: last.is_empty().then(|| why.get(&span).copied()).flatten() });
+            rows.push(Row::Span {
+                span,
+                last: last.clone(),
+                top: last.is_empty().then(|| why.get(&span).copied()).flatten(),
+            });
             self.push_children(span, &last, &mut waiting);
         }
         rows
@@ -182,17 +207,30 @@ impl Tree {
         let first = all.iter().take(CHILDREN_MAX);
         let failed = all.iter().skip(CHILDREN_MAX).filter(is_failed).take(FAILED_MAX);
         let chosen: BTreeSet<usize> = first.chain(failed).copied().collect();
-        let hidden = all.iter().filter(|place| !chosen.contains(place)).filter_map(|place| self.sizes.get(*place)).sum();
-        (all.iter().filter(|place| chosen.contains(place)).copied().collect(), hidden)
+        let hidden = all
+            .iter()
+            .filter(|place| !chosen.contains(place))
+            .filter_map(|place| self.sizes.get(*place))
+            .sum();
+        (
+            all.iter().filter(|place| chosen.contains(place)).copied().collect(),
+            hidden,
+        )
     }
 }
 
 /// Logs by the span they belong to; those of no span that is there come under `None`.
-pub(crate) fn logs_by_span<'a>(spans: &[SpanRecord], logs: &'a [LogRecord]) -> BTreeMap<Option<SpanId>, Vec<&'a LogRecord>> {
+pub(crate) fn logs_by_span<'a>(
+    spans: &[SpanRecord],
+    logs: &'a [LogRecord],
+) -> BTreeMap<Option<SpanId>, Vec<&'a LogRecord>> {
     let known: BTreeSet<SpanId> = spans.iter().map(|span| span.span).collect();
     let mut by_span: BTreeMap<Option<SpanId>, Vec<&LogRecord>> = BTreeMap::new();
     for log in logs {
-        by_span.entry(log.span.filter(|span| known.contains(span))).or_default().push(log);
+        by_span
+            .entry(log.span.filter(|span| known.contains(span)))
+            .or_default()
+            .push(log);
     }
     by_span.values_mut().for_each(|logs| logs.sort_by_key(|log| log.time));
     by_span

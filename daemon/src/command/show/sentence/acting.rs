@@ -13,18 +13,36 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
         Fact::ActionProposed(proposed) => proposal(proposed),
         Fact::ActReady(_) => sentence("action", Tone::Quiet, "ready, asks for the last word"),
         Fact::ActStarting(gated) => sentence(&gated.action, Tone::Plain, format!("acts: {}", gates(&gated.gates))),
-        Fact::ActRefused(gated) => sentence(&gated.action, Tone::Doubt, format!("may not act: {}", gates(&gated.gates))),
+        Fact::ActRefused(gated) => sentence(
+            &gated.action,
+            Tone::Doubt,
+            format!("may not act: {}", gates(&gated.gates)),
+        ),
         Fact::ActFinished(finished) => {
-            let tone = if matches!(finished.end, ActEnd::Exit { code: 0 } | ActEnd::ObservedDone) { Tone::Plain } else { Tone::Bad };
+            let tone = if matches!(finished.end, ActEnd::Exit { code: 0 } | ActEnd::ObservedDone) {
+                Tone::Plain
+            } else {
+                Tone::Bad
+            };
             sentence("action", tone, finish(finished))
         }
         Fact::ActionVerifying(verifying) => match verifying.since {
             Some(_) => sentence("action", Tone::Plain, "what it should bring about holds"),
-            None => sentence("action", Tone::Doubt, format!("what it should bring about does not hold: {}", readings(&verifying.readings))),
+            None => sentence(
+                "action",
+                Tone::Doubt,
+                format!(
+                    "what it should bring about does not hold: {}",
+                    readings(&verifying.readings)
+                ),
+            ),
         },
         Fact::ActionConcluded(concluded) => conclusion(concluded),
         Fact::ActingSwitched(switched) => {
-            let what = switched.action.as_ref().map_or_else(|| "all acting".to_owned(), |action| format!("action {action}"));
+            let what = switched
+                .action
+                .as_ref()
+                .map_or_else(|| "all acting".to_owned(), |action| format!("action {action}"));
             let done = if switched.stopped { "stopped" } else { "allowed" };
             sentence("actions", Tone::Plain, format!("{what} {done} by {}", switched.by))
         }
@@ -38,12 +56,20 @@ fn proposal(proposed: &ActionProposed) -> Sentence {
         ActionMode::DryRun | ActionMode::Other => "dry-run",
     };
     let tone = if proposed.passed { Tone::Plain } else { Tone::Doubt };
-    sentence(&proposed.action, tone, format!("proposed ({mode}); {}", gates(&proposed.gates)))
+    sentence(
+        &proposed.action,
+        tone,
+        format!("proposed ({mode}); {}", gates(&proposed.gates)),
+    )
 }
 
 /// The gates in a line: which are closed and why, else that all are open.
 pub(crate) fn gates(all: &[Gate]) -> String {
-    let closed: Vec<String> = all.iter().filter(|gate| !gate.open).map(|gate| format!("{} ({})", gate.gate, gate.why)).collect();
+    let closed: Vec<String> = all
+        .iter()
+        .filter(|gate| !gate.open)
+        .map(|gate| format!("{} ({})", gate.gate, gate.why))
+        .collect();
     match (closed.is_empty(), all.len()) {
         (true, 0) => "no gates".to_owned(),
         (true, many) => format!("all {many} gates open"),
@@ -53,7 +79,11 @@ pub(crate) fn gates(all: &[Gate]) -> String {
 
 fn finish(finished: &ActFinished) -> String {
     let micros = u64::try_from(finished.took.as_micros()).unwrap_or(0);
-    let spent = if micros < 10_000_000 { took(micros) } else { lasting(finished.took) };
+    let spent = if micros < 10_000_000 {
+        took(micros)
+    } else {
+        lasting(finished.took)
+    };
     format!("{} after {spent}", end(&finished.end))
 }
 
@@ -78,7 +108,11 @@ fn conclusion(concluded: &ActionConcluded) -> Sentence {
         ActionResult::Refused | ActionResult::Other => Tone::Doubt,
         ActionResult::Held => Tone::Bad,
     };
-    sentence(&concluded.action, tone, format!("{}: {}", result(concluded.result), concluded.summary))
+    sentence(
+        &concluded.action,
+        tone,
+        format!("{}: {}", result(concluded.result), concluded.summary),
+    )
 }
 
 /// How an action ended, in a word.

@@ -12,22 +12,45 @@ use crate::command::{
 pub(super) fn of(fact: &Fact) -> Option<Sentence> {
     Some(match fact {
         Fact::BackupScheduled(scheduled) => {
-            let next = scheduled.next.map_or_else(|| "never".to_owned(), |next| next.to_string());
-            sentence(&scheduled.backup, Tone::Quiet, format!("scheduled {}, next {next}", scheduled.schedule))
+            let next = scheduled
+                .next
+                .map_or_else(|| "never".to_owned(), |next| next.to_string());
+            sentence(
+                &scheduled.backup,
+                Tone::Quiet,
+                format!("scheduled {}, next {next}", scheduled.schedule),
+            )
         }
         Fact::BackupDue(due) => {
-            let by = due.asked_by.as_ref().map_or_else(|| "by its schedule".to_owned(), |by| format!("asked for by {by}"));
+            let by = due
+                .asked_by
+                .as_ref()
+                .map_or_else(|| "by its schedule".to_owned(), |by| format!("asked for by {by}"));
             sentence(&due.backup, Tone::Plain, format!("{} begins, {by}", task(due.task)))
         }
         Fact::BackupMissed(missed) => {
             let times = counted(u64::from(missed.times), "time", "times");
-            sentence(&missed.backup, Tone::Doubt, format!("missed {times}, first {}; nobody was there", clock_utc(missed.first, missed.last)))
+            sentence(
+                &missed.backup,
+                Tone::Doubt,
+                format!(
+                    "missed {times}, first {}; nobody was there",
+                    clock_utc(missed.first, missed.last)
+                ),
+            )
         }
-        Fact::BackupRequested(request) => sentence(&request.backup, Tone::Quiet, format!("{} asked for by {}", task(request.task), request.by)),
+        Fact::BackupRequested(request) => sentence(
+            &request.backup,
+            Tone::Quiet,
+            format!("{} asked for by {}", task(request.task), request.by),
+        ),
         Fact::BackupCaptured(captured) => {
             let torn = match captured.torn.len() {
                 0 => String::new(),
-                torn => format!("; {} changed while they were read", counted(torn as u64, "file", "files")),
+                torn => format!(
+                    "; {} changed while they were read",
+                    counted(torn as u64, "file", "files")
+                ),
             };
             let text = format!(
                 "copied {}, {} ({} new) as {} in {}{torn}",
@@ -37,20 +60,45 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
                 short(&captured.snapshot),
                 spent(captured.took),
             );
-            sentence(&captured.backup, if captured.torn.is_empty() { Tone::Plain } else { Tone::Doubt }, text)
+            sentence(
+                &captured.backup,
+                if captured.torn.is_empty() {
+                    Tone::Plain
+                } else {
+                    Tone::Doubt
+                },
+                text,
+            )
         }
         Fact::BackupVerified(verified) => {
-            let text = format!("read back: every byte of {} is right ({}) in {}", short(&verified.snapshot), size(verified.bytes), spent(verified.took));
+            let text = format!(
+                "read back: every byte of {} is right ({}) in {}",
+                short(&verified.snapshot),
+                size(verified.bytes),
+                spent(verified.took)
+            );
             sentence(&verified.backup, Tone::Plain, text)
         }
         Fact::BackupProved(proved) => {
-            let checks = if proved.checks.is_empty() { String::new() } else { format!(", {}", proved.checks.join(", ")) };
-            let text = format!("PROVED {}: restored and compared {}{checks} in {}", short(&proved.snapshot), counted(proved.files, "file", "files"), spent(proved.took));
+            let checks = if proved.checks.is_empty() {
+                String::new()
+            } else {
+                format!(", {}", proved.checks.join(", "))
+            };
+            let text = format!(
+                "PROVED {}: restored and compared {}{checks} in {}",
+                short(&proved.snapshot),
+                counted(proved.files, "file", "files"),
+                spent(proved.took)
+            );
             sentence(&proved.backup, Tone::Good, text)
         }
         Fact::BackupFailed(failed) => sentence(&failed.backup, Tone::Bad, failure(failed)),
         Fact::SnapshotsPruned(pruned) => {
-            let held = pruned.held_back.as_ref().map_or_else(String::new, |why| format!("; held back: {why}"));
+            let held = pruned
+                .held_back
+                .as_ref()
+                .map_or_else(String::new, |why| format!("; held back: {why}"));
             let copies = match pruned.snapshots.len() {
                 1 => "1 old copy".to_owned(),
                 many => format!("{} old copies", number(many as u64)),
@@ -62,8 +110,16 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
 }
 
 fn failure(failed: &BackupFailed) -> String {
-    let copy = failed.snapshot.as_ref().map_or_else(String::new, |snapshot| format!(" of copy {}", short(snapshot)));
-    format!("FAILED at {}{copy}: {} ({})", stage(failed.stage), failed.detail, failed.reason)
+    let copy = failed
+        .snapshot
+        .as_ref()
+        .map_or_else(String::new, |snapshot| format!(" of copy {}", short(snapshot)));
+    format!(
+        "FAILED at {}{copy}: {} ({})",
+        stage(failed.stage),
+        failed.detail,
+        failed.reason
+    )
 }
 
 /// The step in words.

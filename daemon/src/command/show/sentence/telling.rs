@@ -13,30 +13,85 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
         Fact::AlertPhase(phase) => alert(phase),
         Fact::IncidentAcked(acked) => {
             let note = acked.note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
-            sentence("incident", Tone::Plain, format!("{} taken by {}{note}", short(&acked.incident.to_string()), acked.by))
+            sentence(
+                "incident",
+                Tone::Plain,
+                format!("{} taken by {}{note}", short(&acked.incident.to_string()), acked.by),
+            )
         }
         Fact::SilenceSet(set) => {
-            let reason = set.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
-            let text = format!("{} silenced from {} to {} UTC by {}{reason}", scope(&set.scope), time(set.from), time(set.until), set.by);
+            let reason = set
+                .reason
+                .as_ref()
+                .map_or_else(String::new, |reason| format!(": {reason}"));
+            let text = format!(
+                "{} silenced from {} to {} UTC by {}{reason}",
+                scope(&set.scope),
+                time(set.from),
+                time(set.until),
+                set.by
+            );
             sentence("silence", Tone::Plain, text)
         }
-        Fact::SilenceLifted(lifted) => sentence("silence", Tone::Plain, format!("{} lifted by {}", short(&lifted.silence.to_string()), lifted.by)),
-        Fact::SilenceEnded(ended) => sentence("silence", Tone::Plain, format!("{} is not silenced any more", scope(&ended.scope))),
-        Fact::Notified(notified) => sentence(&notified.destination, Tone::Plain, format!("message queued: {}", about(&notified.about))),
-        Fact::TestRequested(test) => sentence(&test.destination, Tone::Plain, format!("test message asked for by {}", test.by)),
+        Fact::SilenceLifted(lifted) => sentence(
+            "silence",
+            Tone::Plain,
+            format!("{} lifted by {}", short(&lifted.silence.to_string()), lifted.by),
+        ),
+        Fact::SilenceEnded(ended) => sentence(
+            "silence",
+            Tone::Plain,
+            format!("{} is not silenced any more", scope(&ended.scope)),
+        ),
+        Fact::Notified(notified) => sentence(
+            &notified.destination,
+            Tone::Plain,
+            format!("message queued: {}", about(&notified.about)),
+        ),
+        Fact::TestRequested(test) => sentence(
+            &test.destination,
+            Tone::Plain,
+            format!("test message asked for by {}", test.by),
+        ),
         Fact::JobStarted(job) => sentence(queue(job.queue.as_str()), Tone::Quiet, "first attempt begins"),
-        Fact::JobFailed(job) => {
-            sentence(queue(job.queue.as_str()), Tone::Doubt, format!("attempt {} failed, goes on trying: {}", job.attempt, cause(&job.why)))
-        }
+        Fact::JobFailed(job) => sentence(
+            queue(job.queue.as_str()),
+            Tone::Doubt,
+            format!("attempt {} failed, goes on trying: {}", job.attempt, cause(&job.why)),
+        ),
         Fact::JobDone(job) => {
-            let word = if job.queue.as_str().starts_with("notify/") { "delivered" } else { "done" };
-            let answer = if job.answer.is_empty() { String::new() } else { format!(": {}", job.answer) };
-            let attempts = if job.attempts > 1 { format!(" at attempt {}", job.attempts) } else { String::new() };
-            sentence(queue(job.queue.as_str()), Tone::Good, format!("{word}{attempts}{answer}"))
+            let word = if job.queue.as_str().starts_with("notify/") {
+                "delivered"
+            } else {
+                "done"
+            };
+            let answer = if job.answer.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", job.answer)
+            };
+            let attempts = if job.attempts > 1 {
+                format!(" at attempt {}", job.attempts)
+            } else {
+                String::new()
+            };
+            sentence(
+                queue(job.queue.as_str()),
+                Tone::Good,
+                format!("{word}{attempts}{answer}"),
+            )
         }
         Fact::JobEnded(job) => {
-            let tone = if job.ending == Ending::Superseded { Tone::Quiet } else { Tone::Bad };
-            sentence(queue(job.queue.as_str()), tone, format!("{}: {}", ending(job.ending), cause(&job.why)))
+            let tone = if job.ending == Ending::Superseded {
+                Tone::Quiet
+            } else {
+                Tone::Bad
+            };
+            sentence(
+                queue(job.queue.as_str()),
+                tone,
+                format!("{}: {}", ending(job.ending), cause(&job.why)),
+            )
         }
         _ => return None,
     })
@@ -44,7 +99,11 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
 
 fn alert(phase: &AlertPhase) -> Sentence {
     let why = readings(&phase.readings);
-    let because = if why.is_empty() { String::new() } else { format!(": {why}") };
+    let because = if why.is_empty() {
+        String::new()
+    } else {
+        format!(": {why}")
+    };
     let ended = match phase.why {
         PhaseCause::RuleRemoved => "ended, as its rule was removed".to_owned(),
         PhaseCause::RuleChanged => format!("ended, as its rule was changed{because}"),
@@ -64,7 +123,9 @@ fn alert(phase: &AlertPhase) -> Sentence {
 
 /// What a message says, in a few words.
 pub(crate) fn about(about: &About) -> String {
-    let id = about.incident().map_or_else(String::new, |incident| short(&incident.to_string()));
+    let id = about
+        .incident()
+        .map_or_else(String::new, |incident| short(&incident.to_string()));
     match about {
         About::Firing { .. } => format!("incident {id} fires"),
         About::Reminder { reminder, .. } => format!("reminder {} of incident {id}", reminder.saturating_add(1)),

@@ -22,20 +22,49 @@ pub(super) fn of(envelope: &Envelope) -> Option<Sentence> {
             let way = if jumped.by.is_negative() { "back" } else { "forward" };
             daemon(Tone::Doubt, format!("the clock jumped {way} by {}", lasting(jumped.by)))
         }
-        Fact::TelemetryReplaced(_) => daemon(Tone::Doubt, "the telemetry database is another one than before".to_owned()),
-        Fact::LimitReached(limit) => {
-            daemon(Tone::Doubt, format!("limit {} reached {}: {}", limit.limit, counted(limit.count, "time", "times"), limit.detail))
-        }
-        Fact::ReactorFailed(failed) => daemon(Tone::Bad, format!("defect: {} failed at fact {}; please report it", failed.reactor, failed.seq)),
-        Fact::FoldCut(cut) => daemon(Tone::Bad, format!("defect: consequences of {} were cut; please report it", cut.reactor)),
+        Fact::TelemetryReplaced(_) => daemon(
+            Tone::Doubt,
+            "the telemetry database is another one than before".to_owned(),
+        ),
+        Fact::LimitReached(limit) => daemon(
+            Tone::Doubt,
+            format!(
+                "limit {} reached {}: {}",
+                limit.limit,
+                counted(limit.count, "time", "times"),
+                limit.detail
+            ),
+        ),
+        Fact::ReactorFailed(failed) => daemon(
+            Tone::Bad,
+            format!(
+                "defect: {} failed at fact {}; please report it",
+                failed.reactor, failed.seq
+            ),
+        ),
+        Fact::FoldCut(cut) => daemon(
+            Tone::Bad,
+            format!("defect: consequences of {} were cut; please report it", cut.reactor),
+        ),
         Fact::TaskFailed(failed) => {
             let times = counted(u64::from(failed.failures), "time", "times");
-            daemon(Tone::Bad, format!("task {} failed ({times}): {}", failed.task, failed.error))
+            daemon(
+                Tone::Bad,
+                format!("task {} failed ({times}): {}", failed.task, failed.error),
+            )
         }
         Fact::ProbeChanged(changed) => Some(probe(changed)),
-        Fact::CertificateSeen(seen) => Some(sentence(&seen.probe, Tone::Quiet, format!("new certificate, ends {}", seen.expires))),
+        Fact::CertificateSeen(seen) => Some(sentence(
+            &seen.probe,
+            Tone::Quiet,
+            format!("new certificate, ends {}", seen.expires),
+        )),
         Fact::NetworkChanged(network) => Some(match network.to {
-            Network::Offline => sentence("network", Tone::Bad, format!("the watcher is cut off: {}", network.evidence.join("; "))),
+            Network::Offline => sentence(
+                "network",
+                Tone::Bad,
+                format!("the watcher is cut off: {}", network.evidence.join("; ")),
+            ),
             Network::Online => sentence("network", Tone::Good, "the watcher's own network is back"),
             Network::Other => sentence("network", Tone::Doubt, "the watcher's own network changed"),
         }),

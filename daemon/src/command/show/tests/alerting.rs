@@ -1,7 +1,9 @@
 //! Status, alerts, why, timeline, backups, actions.
 
 use serde_json::{Value, json};
-use web::answer::{ActionsAnswer, AlertsAnswer, BackupsAnswer, SilencesAnswer, StatusAnswer, TimelineAnswer, WhyAnswer};
+use web::answer::{
+    ActionsAnswer, AlertsAnswer, BackupsAnswer, SilencesAnswer, StatusAnswer, TimelineAnswer, WhyAnswer,
+};
 
 use super::{samples::*, *};
 
@@ -28,14 +30,23 @@ fn what_is_wrong_stands_first() {
 #[test]
 fn ten_thousand_failing_probes_stay_one_page() {
     let mut answer = status_well();
-    let failing: serde_json::Map<String, Value> =
-        (0..10_000).map(|n| (format!("probe-{n:05}"), probe("fail", "timeout", "no answer within 10 s", "03:12:40"))).collect();
+    let failing: serde_json::Map<String, Value> = (0..10_000)
+        .map(|n| {
+            (
+                format!("probe-{n:05}"),
+                probe("fail", "timeout", "no answer within 10 s", "03:12:40"),
+            )
+        })
+        .collect();
     answer["probes"] = Value::Object(failing);
     answer["described"]["probes"] = json!([]);
     let (page, well) = status::page(&read(answer), PLAIN);
     assert!(!well);
     assert!(page.lines().count() < 60, "{page}");
-    assert!(page.contains("10,000 probes fail") && page.contains("… 9,980 more probes"), "{page}");
+    assert!(
+        page.contains("10,000 probes fail") && page.contains("… 9,980 more probes"),
+        "{page}"
+    );
 }
 
 #[test]
@@ -119,17 +130,35 @@ fn why_says_when_nothing_is_known() {
     row["changes"] = json!([]);
     row["terms"] = json!({ "severity": "ticket", "notify": [], "when": "not up(shop)" });
     row["readings"] = json!([{ "what": "up(shop)", "value": "the watcher itself is offline" }]);
-    check("why_bare", &why::page(&why_answer("incidents", INCIDENT, row, vec![deployed(80, "03:20:00")]), PLAIN));
+    check(
+        "why_bare",
+        &why::page(
+            &why_answer("incidents", INCIDENT, row, vec![deployed(80, "03:20:00")]),
+            PLAIN,
+        ),
+    );
 }
 
 #[test]
 fn why_of_a_resolved_incident_says_what_ended_it() {
     let mut row = incident();
     row["resolved"] = stamp(90, "03:24:45");
-    row["last_readings"] = json!([{ "what": "error_rate(shop, 5m)", "value": "0.1 % (1 of 1,000)", "limit": "< 0.5%", "holds": true }]);
+    row["last_readings"] =
+        json!([{ "what": "error_rate(shop, 5m)", "value": "0.1 % (1 of 1,000)", "limit": "< 0.5%", "holds": true }]);
     row["ack"] = json!({ "by": "alice", "at": stamp(50, "03:17:00"), "note": null });
-    let acked = fact(50, "03:17:00", "incident/x", json!({ "kind": "incident_acked", "incident": INCIDENT, "by": "alice", "note": "on it" }));
-    check("why_resolved", &why::page(&why_answer("incidents", INCIDENT, row, vec![fired(40, "03:15:45"), acked]), PLAIN));
+    let acked = fact(
+        50,
+        "03:17:00",
+        "incident/x",
+        json!({ "kind": "incident_acked", "incident": INCIDENT, "by": "alice", "note": "on it" }),
+    );
+    check(
+        "why_resolved",
+        &why::page(
+            &why_answer("incidents", INCIDENT, row, vec![fired(40, "03:15:45"), acked]),
+            PLAIN,
+        ),
+    );
 }
 
 #[test]
@@ -149,13 +178,32 @@ fn why_of_a_copy_and_of_a_message() {
         "backup": "nightly", "repository": "r2", "intended": "2026-11-21T03:00:00Z", "captured": stamp(20, "03:01:00"), "bytes": 1_288_490_188_u64,
         "added_bytes": 20_000_000, "files": 1234, "digest": "d", "verified": stamp(21, "03:02:00"), "proved": null, "damaged": "pack 3c44 has another digest than its name"
     });
-    let failed = fact(50, "03:02:10", "backup/nightly", json!({
-        "kind": "backup_failed", "backup": "nightly", "job": RUN, "stage": "verify", "reason": "corrupt", "detail": "pack 3c44 has another digest than its name", "snapshot": SNAPSHOT
-    }));
-    check("why_copy", &why::page(&why_answer("snapshots", SNAPSHOT, row, vec![failed]), PLAIN));
+    let failed = fact(
+        50,
+        "03:02:10",
+        "backup/nightly",
+        json!({
+            "kind": "backup_failed", "backup": "nightly", "job": RUN, "stage": "verify", "reason": "corrupt", "detail": "pack 3c44 has another digest than its name", "snapshot": SNAPSHOT
+        }),
+    );
+    check(
+        "why_copy",
+        &why::page(&why_answer("snapshots", SNAPSHOT, row, vec![failed]), PLAIN),
+    );
     let row = json!({ "destination": "me", "about": { "about": "firing", "incident": INCIDENT }, "queued": stamp(41, "03:15:45"),
                       "state": { "state": "given_up", "ending": "expired" }, "failure": "connect: Connection refused (os error 111)" });
-    check("why_message", &why::page(&why_answer("deliveries", MESSAGE, row, acted().into_iter().skip(1).take(1).collect()), PLAIN));
+    check(
+        "why_message",
+        &why::page(
+            &why_answer(
+                "deliveries",
+                MESSAGE,
+                row,
+                acted().into_iter().skip(1).take(1).collect(),
+            ),
+            PLAIN,
+        ),
+    );
 }
 
 #[test]
@@ -170,10 +218,12 @@ fn the_timeline_reads_like_a_log() {
 
 #[test]
 fn backups_say_what_is_proved() {
-    let copy = |time: &str, proved: bool, damaged: Option<&str>| json!({
-        "backup": "nightly", "repository": "r2", "intended": format!("2026-11-{time}Z"), "captured": stamp(20, "03:01:00"), "bytes": 1_288_490_188_u64,
-        "added_bytes": 20_000_000, "files": 1234, "digest": "d", "verified": null, "proved": proved.then(|| stamp(22, "03:04:00")), "damaged": damaged
-    });
+    let copy = |time: &str, proved: bool, damaged: Option<&str>| {
+        json!({
+            "backup": "nightly", "repository": "r2", "intended": format!("2026-11-{time}Z"), "captured": stamp(20, "03:01:00"), "bytes": 1_288_490_188_u64,
+            "added_bytes": 20_000_000, "files": 1234, "digest": "d", "verified": null, "proved": proved.then(|| stamp(22, "03:04:00")), "damaged": damaged
+        })
+    };
     let failure = json!({ "at": stamp(50, "03:02:10"), "stage": "verify", "reason": "corrupt", "detail": "pack 3c44 has another digest than its name" });
     let answer: BackupsAnswer = read(json!({
         "asked_at": NOW, "configured": ["nightly", "files", "new"],

@@ -88,14 +88,26 @@ pub(super) fn bad_status() -> Value {
     });
     let failure = json!({ "at": stamp(50, "03:02:10"), "stage": "verify", "reason": "corrupt", "detail": "pack 3c44 has another digest than its name" });
     let changes = [
-        ("/probes/shop", probe("fail", "http_status", "503 Service Unavailable", "03:12:40")),
+        (
+            "/probes/shop",
+            probe("fail", "http_status", "503 Service Unavailable", "03:12:40"),
+        ),
         ("/probes/cdn", probe("unknown", "watcher_offline", "", "03:20:00")),
         ("/incidents", json!({ INCIDENT: incident() })),
-        ("/phases", json!({ "shop-errors": { "phase": "firing", "began": stamp(40, "03:15:45"), "base": 0, "since": 0, "incident": INCIDENT, "rule_digest": "d" } })),
+        (
+            "/phases",
+            json!({ "shop-errors": { "phase": "firing", "began": stamp(40, "03:15:45"), "base": 0, "since": 0, "incident": INCIDENT, "rule_digest": "d" } }),
+        ),
         ("/jobs", json!([message])),
         ("/backups/nightly", backup(None, Some(failure))),
-        ("/actions", json!({ "shop-rollback": { "last_act": null, "last_run": null, "last_result": null, "held": "the command failed with exit 1" } })),
-        ("/ready", json!({ "ready": false, "problems": ["the disk is nearly full (80 MiB free): facts and telemetry are refused, pages still go out"] })),
+        (
+            "/actions",
+            json!({ "shop-rollback": { "last_act": null, "last_run": null, "last_result": null, "held": "the command failed with exit 1" } }),
+        ),
+        (
+            "/ready",
+            json!({ "ready": false, "problems": ["the disk is nearly full (80 MiB free): facts and telemetry are refused, pages still go out"] }),
+        ),
     ];
     for (place, value) in changes {
         *status.pointer_mut(place).unwrap() = value;
@@ -106,20 +118,32 @@ pub(super) fn bad_status() -> Value {
 /// A fact of that night.
 pub(super) fn fact(seq: u64, time: &str, stream: &str, body: Value) -> Value {
     let mut envelope = json!({ "stream": stream, "source": "daemon" });
-    let (Some(into), Value::Object(from)) = (envelope.as_object_mut(), body) else { panic!() };
+    let (Some(into), Value::Object(from)) = (envelope.as_object_mut(), body) else {
+        panic!()
+    };
     into.extend(from);
     json!({ "seq": seq, "commit": seq, "wall": format!("2026-11-21T{time}Z"), "fact": envelope })
 }
 
 pub(super) fn deployed(seq: u64, time: &str) -> Value {
-    fact(seq, time, "service/shop", json!({ "kind": "deployment_recorded", "service": "shop", "version": "1.4.2", "by": "ci", "migrations": "additive", "verified": false, "note": "faster checkout" }))
+    fact(
+        seq,
+        time,
+        "service/shop",
+        json!({ "kind": "deployment_recorded", "service": "shop", "version": "1.4.2", "by": "ci", "migrations": "additive", "verified": false, "note": "faster checkout" }),
+    )
 }
 
 pub(super) fn fired(seq: u64, time: &str) -> Value {
     let incident = incident();
-    fact(seq, time, "alert/shop-errors", json!({
-        "kind": "alert_phase", "rule": "shop-errors", "from": "pending", "to": "firing", "incident": INCIDENT, "readings": incident["readings"]
-    }))
+    fact(
+        seq,
+        time,
+        "alert/shop-errors",
+        json!({
+            "kind": "alert_phase", "rule": "shop-errors", "from": "pending", "to": "firing", "incident": INCIDENT, "readings": incident["readings"]
+        }),
+    )
 }
 
 /// From the first message to the verified rollback.
@@ -128,22 +152,57 @@ pub(super) fn acted() -> Vec<Value> {
     let reading = json!({ "what": "up(shop)", "value": "pass", "holds": true });
     vec![
         fired(40, "03:15:45"),
-        fact(41, "03:15:45", "notify/me", json!({ "kind": "notified", "job": MESSAGE, "destination": "me", "about": "firing", "incident": INCIDENT })),
-        fact(42, "03:15:45", "action/shop-rollback", json!({
-            "kind": "action_proposed", "run": RUN, "action": "shop-rollback", "incident": INCIDENT, "mode": "automatic", "evidence": [], "gates": gates,
-            "passed": true, "command": "/usr/local/bin/rollback shop"
-        })),
-        fact(43, "03:15:46", "job/notify/me", json!({ "kind": "job_failed", "job": MESSAGE, "queue": "notify/me", "attempt": 1, "why": "connect: Connection refused (os error 111)" })),
-        fact(44, "03:15:46", "action/shop-rollback", json!({ "kind": "act_starting", "run": RUN, "action": "shop-rollback", "gates": gates })),
-        fact(45, "03:15:49", "action/shop-rollback", json!({
-            "kind": "act_finished", "run": RUN, "ended": "exit", "end": { "ended": "exit", "code": 0 }, "pid": 4711, "took": "PT3.2S",
-            "output": "stopping shop\nswitching to 1.4.1\nstarting shop\nwaiting\nshop 1.4.1 is up \u{1b}[32mOK\u{1b}[0m\n"
-        })),
-        fact(46, "03:15:52", "job/notify/me", json!({ "kind": "job_done", "job": MESSAGE, "queue": "notify/me", "attempts": 2, "answer": "250 2.0.0 Ok: queued" })),
-        fact(47, "03:18:00", "action/shop-rollback", json!({
-            "kind": "action_concluded", "run": RUN, "action": "shop-rollback", "incident": INCIDENT, "result": "verified",
-            "summary": "shop-rollback ran and shop has been up for 2 min", "evidence": [], "gates": gates, "command": "/usr/local/bin/rollback shop",
-            "end": { "ended": "exit", "code": 0 }, "verified": [reading]
-        })),
+        fact(
+            41,
+            "03:15:45",
+            "notify/me",
+            json!({ "kind": "notified", "job": MESSAGE, "destination": "me", "about": "firing", "incident": INCIDENT }),
+        ),
+        fact(
+            42,
+            "03:15:45",
+            "action/shop-rollback",
+            json!({
+                "kind": "action_proposed", "run": RUN, "action": "shop-rollback", "incident": INCIDENT, "mode": "automatic", "evidence": [], "gates": gates,
+                "passed": true, "command": "/usr/local/bin/rollback shop"
+            }),
+        ),
+        fact(
+            43,
+            "03:15:46",
+            "job/notify/me",
+            json!({ "kind": "job_failed", "job": MESSAGE, "queue": "notify/me", "attempt": 1, "why": "connect: Connection refused (os error 111)" }),
+        ),
+        fact(
+            44,
+            "03:15:46",
+            "action/shop-rollback",
+            json!({ "kind": "act_starting", "run": RUN, "action": "shop-rollback", "gates": gates }),
+        ),
+        fact(
+            45,
+            "03:15:49",
+            "action/shop-rollback",
+            json!({
+                "kind": "act_finished", "run": RUN, "ended": "exit", "end": { "ended": "exit", "code": 0 }, "pid": 4711, "took": "PT3.2S",
+                "output": "stopping shop\nswitching to 1.4.1\nstarting shop\nwaiting\nshop 1.4.1 is up \u{1b}[32mOK\u{1b}[0m\n"
+            }),
+        ),
+        fact(
+            46,
+            "03:15:52",
+            "job/notify/me",
+            json!({ "kind": "job_done", "job": MESSAGE, "queue": "notify/me", "attempts": 2, "answer": "250 2.0.0 Ok: queued" }),
+        ),
+        fact(
+            47,
+            "03:18:00",
+            "action/shop-rollback",
+            json!({
+                "kind": "action_concluded", "run": RUN, "action": "shop-rollback", "incident": INCIDENT, "result": "verified",
+                "summary": "shop-rollback ran and shop has been up for 2 min", "evidence": [], "gates": gates, "command": "/usr/local/bin/rollback shop",
+                "end": { "ended": "exit", "code": 0 }, "verified": [reading]
+            }),
+        ),
     ]
 }

@@ -44,20 +44,31 @@ fn one_tree_with_its_logs() {
         span(5, Some(1), (131_000, 140_000), "render"),
         span(6, Some(99), (50_000, 60_000), "lost /pay"),
     ];
-    let logs = vec![log(Some(4), "card declined\nstack\nstack"), log(Some(77), "of a span that never came"), log(None, "loose")];
+    let logs = vec![
+        log(Some(4), "card declined\nstack\nstack"),
+        log(Some(77), "of a span that never came"),
+        log(None, "loose"),
+    ];
     check("trace", &trace::page(&answer(spans, logs), 400, PLAIN));
 }
 
 #[test]
 fn loops_end() {
-    let spans = vec![span(1, Some(2), (0, 10), "a"), span(2, Some(1), (1, 9), "b"), span(3, Some(3), (2, 8), "self"), span(4, Some(1), (3, 7), "beneath")];
+    let spans = vec![
+        span(1, Some(2), (0, 10), "a"),
+        span(2, Some(1), (1, 9), "b"),
+        span(3, Some(3), (2, 8), "self"),
+        span(4, Some(1), (3, 7), "beneath"),
+    ];
     let page = trace::page(&answer(spans, Vec::new()), 400, PLAIN);
     check("trace_loop", &page);
 }
 
 #[test]
 fn a_deep_tree_neither_overflows_nor_runs_out_of_the_page() {
-    let deep: Vec<Value> = (1..=10_000).map(|n| span(n, (n > 1).then(|| n - 1), (0, 100), "step")).collect();
+    let deep: Vec<Value> = (1..=10_000)
+        .map(|n| span(n, (n > 1).then(|| n - 1), (0, 100), "step"))
+        .collect();
     let page = trace::page(&answer(deep, Vec::new()), 50, PLAIN);
     assert!(page.lines().count() < 60, "{page}");
     assert!(page.contains("[40]") && page.contains("… 9,950 spans more"), "{page}");
@@ -71,7 +82,10 @@ fn of_ten_thousand_siblings_the_first_and_the_failed_are_shown() {
     spans[9000]["error"] = json!(true);
     let page = trace::page(&answer(spans, Vec::new()), 400, PLAIN);
     assert!(page.lines().count() < 50, "{page}");
-    assert!(page.contains("… 9,969 spans more") && page.contains("ERROR shop"), "{page}");
+    assert!(
+        page.contains("… 9,969 spans more") && page.contains("ERROR shop"),
+        "{page}"
+    );
 }
 
 #[test]
@@ -79,20 +93,40 @@ fn every_span_is_shown_or_counted() {
     // A forest with all shapes of parents, from a fixed pseudo-random series.
     let mut seed = 7_u64;
     let mut next = |below: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % below
     };
     for round in 0..200 {
         let count = next(120) + 1;
-        let spans: Vec<Value> = (1..=count).map(|n| {
-            let parent = match next(5) { 0 => None, 1 => Some(count + 50), _ => Some(next(count) + 1) };
-            span(n, parent, (i64::try_from(next(100)).unwrap(), 200), "s")
-        }).collect();
+        let spans: Vec<Value> = (1..=count)
+            .map(|n| {
+                let parent = match next(5) {
+                    0 => None,
+                    1 => Some(count + 50),
+                    _ => Some(next(count) + 1),
+                };
+                span(n, parent, (i64::try_from(next(100)).unwrap(), 200), "s")
+            })
+            .collect();
         let spans: Vec<events::SpanRecord> = spans.into_iter().map(read).collect();
         for most in [1, 7, 1000] {
             let rows = tree::Tree::new(&spans).rows(most);
-            let shown: Vec<usize> = rows.iter().filter_map(|row| match row { tree::Row::Span { span, .. } => Some(*span), tree::Row::More { .. } => None }).collect();
-            let hidden: usize = rows.iter().map(|row| match row { tree::Row::More { spans, .. } => *spans, tree::Row::Span { .. } => 0 }).sum();
+            let shown: Vec<usize> = rows
+                .iter()
+                .filter_map(|row| match row {
+                    tree::Row::Span { span, .. } => Some(*span),
+                    tree::Row::More { .. } => None,
+                })
+                .collect();
+            let hidden: usize = rows
+                .iter()
+                .map(|row| match row {
+                    tree::Row::More { spans, .. } => *spans,
+                    tree::Row::Span { .. } => 0,
+                })
+                .sum();
             let distinct: std::collections::BTreeSet<usize> = shown.iter().copied().collect();
             assert_eq!(distinct.len(), shown.len(), "round {round}: a span twice");
             assert_eq!(shown.len() + hidden, spans.len(), "round {round}, at most {most}");
@@ -121,10 +155,12 @@ fn logs_are_read_downwards() {
 
 #[test]
 fn latency_by_release() {
-    let series = |release: &str, requests: u64, bad: u64| json!({
-        "source": "span", "release": release, "records": requests * 2, "requests": requests, "bad": bad, "late": 3, "p50_us": 12_000, "p90_us": 90_000,
-        "p95_us": 140_000, "p99_us": 1_200_000, "p999_us": 2_900_000, "max_us": 3_000_000
-    });
+    let series = |release: &str, requests: u64, bad: u64| {
+        json!({
+            "source": "span", "release": release, "records": requests * 2, "requests": requests, "bad": bad, "late": 3, "p50_us": 12_000, "p90_us": 90_000,
+            "p95_us": 140_000, "p99_us": 1_200_000, "p999_us": 2_900_000, "max_us": 3_000_000
+        })
+    };
     let answer: LatencyAnswer = read(json!({
         "service": "shop", "from": "2026-11-21T02:27:00Z", "until": NOW, "ticks": 720, "series": [series("1.4.1", 120_000, 0), series("1.4.2", 1000, 23), series("1.4.3", 500_000, 1)]
     }));

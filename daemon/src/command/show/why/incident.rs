@@ -10,7 +10,7 @@ use super::{Once, at};
 use crate::command::{
     page::{Page, Tone},
     show::sentence::{self, acting, reading, telling, watching::found},
-    text::{ago, cause, clock, clock_utc, counted, lasting, last_lines, short},
+    text::{ago, cause, clock, clock_utc, counted, last_lines, lasting, short},
 };
 
 /// Lines of a program's output that are shown.
@@ -44,8 +44,15 @@ fn headline(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
         Severity::Info => "info",
         Severity::Other => "?",
     };
-    let service = incident.service.as_ref().map_or_else(String::new, |service| format!(", service {service}"));
-    let rest = format!("  {} ({severity}){service}, incident {}", incident.rule, short(&answer.id));
+    let service = incident
+        .service
+        .as_ref()
+        .map_or_else(String::new, |service| format!(", service {service}"));
+    let rest = format!(
+        "  {} ({severity}){service}, incident {}",
+        incident.rule,
+        short(&answer.id)
+    );
     match incident.resolved {
         None => page.marked(Tone::Bad, "FIRING", &rest),
         Some(_) if incident.rule_removed => page.marked(Tone::Doubt, "ENDED (its rule was removed)", &rest),
@@ -61,10 +68,21 @@ fn since(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     let began = incident.breach_began;
     let text = match incident.resolved {
         None => format!("{}, {}", clock_utc(began, now), ago(began, now)),
-        Some(resolved) => format!("{} to {}, for {}", clock(began, now), clock_utc(resolved.wall, now), lasting(resolved.wall.since(began))),
+        Some(resolved) => format!(
+            "{} to {}, for {}",
+            clock(began, now),
+            clock_utc(resolved.wall, now),
+            lasting(resolved.wall.since(began))
+        ),
     };
     let held = lasting(incident.fired.wall.since(began));
-    page.field("since", &format!("{text}; it fired at {} after {held} in breach", clock(incident.fired.wall, now)));
+    page.field(
+        "since",
+        &format!(
+            "{text}; it fired at {} after {held} in breach",
+            clock(incident.fired.wall, now)
+        ),
+    );
 }
 
 fn why(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
@@ -89,13 +107,20 @@ fn why(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
 fn looks(incident: &Incident, answer: &WhyAnswer) -> Vec<String> {
     let mut lines = Vec::new();
     for fact in &answer.facts {
-        let Fact::ProbeChanged(changed) = &fact.fact.fact else { continue };
+        let Fact::ProbeChanged(changed) = &fact.fact.fact else {
+            continue;
+        };
         let word = match changed.look.status {
             events::Status::Pass => "works",
             events::Status::Fail => "fails",
             events::Status::Unknown => "unknown",
         };
-        lines.push(format!("{} probe {} {word}: {}", at(answer, fact), changed.probe, found(&changed.look)));
+        lines.push(format!(
+            "{} probe {} {word}: {}",
+            at(answer, fact),
+            changed.probe,
+            found(&changed.look)
+        ));
         let first = changed.look.evidence.lines().find(|line| !line.trim().is_empty());
         if let Some(first) = first.filter(|_| fact.seq <= incident.fired.seq) {
             lines.push(format!("  it answered: {first}"));
@@ -116,17 +141,31 @@ fn before(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     }
     for change in &incident.changes {
         let ahead = incident.breach_began.since(change.wall);
-        let gap = if ahead.is_negative() { String::new() } else { format!(", {} before the breach", lasting(ahead)) };
-        label.line(page, &format!("{} {}{gap}", clock(change.wall, answer.asked_at), change.text));
+        let gap = if ahead.is_negative() {
+            String::new()
+        } else {
+            format!(", {} before the breach", lasting(ahead))
+        };
+        label.line(
+            page,
+            &format!("{} {}{gap}", clock(change.wall, answer.asked_at), change.text),
+        );
     }
 }
 
 /// What changed since it fired: perhaps somebody is at it already.
 fn after(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     let mut label = Once("after");
-    let changes = answer.facts.iter().filter(|fact| fact.seq > incident.fired.seq).filter(|fact| {
-        matches!(fact.fact.fact, Fact::DeploymentRecorded(_) | Fact::Configured(_) | Fact::NetworkChanged(_) | Fact::ClockJumped(_))
-    });
+    let changes = answer
+        .facts
+        .iter()
+        .filter(|fact| fact.seq > incident.fired.seq)
+        .filter(|fact| {
+            matches!(
+                fact.fact.fact,
+                Fact::DeploymentRecorded(_) | Fact::Configured(_) | Fact::NetworkChanged(_) | Fact::ClockJumped(_)
+            )
+        });
     for fact in changes.take(HISTORY_MAX) {
         let said = sentence::of(&fact.fact);
         label.line(page, &format!("{} {} {}", at(answer, fact), said.about, said.text));
@@ -141,8 +180,19 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
         let when = at(answer, fact);
         match &fact.fact.fact {
             Fact::ActionProposed(proposed) => {
-                let mode = if proposed.mode == events::ActionMode::Automatic { "automatic" } else { "dry-run" };
-                label.line(page, &format!("{when} {} ({mode}): {}", proposed.action, acting::gates(&proposed.gates)));
+                let mode = if proposed.mode == events::ActionMode::Automatic {
+                    "automatic"
+                } else {
+                    "dry-run"
+                };
+                label.line(
+                    page,
+                    &format!(
+                        "{when} {} ({mode}): {}",
+                        proposed.action,
+                        acting::gates(&proposed.gates)
+                    ),
+                );
                 command = Some(proposed.command.clone());
             }
             Fact::ActStarting(_) => {
@@ -150,16 +200,30 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
                     label.line(page, &format!("{when} ran: {command}"));
                 }
             }
-            Fact::ActRefused(gated) => label.line(page, &format!("{when} {}: {}", gated.action, acting::gates(&gated.gates))),
+            Fact::ActRefused(gated) => label.line(
+                page,
+                &format!("{when} {}: {}", gated.action, acting::gates(&gated.gates)),
+            ),
             Fact::ActFinished(finished) => {
                 label.line(page, &format!("{when} {}", acting::end(&finished.end)));
-                last_lines(&finished.output, OUTPUT_LINES).iter().for_each(|line| page.quoted(line));
+                last_lines(&finished.output, OUTPUT_LINES)
+                    .iter()
+                    .for_each(|line| page.quoted(line));
             }
             Fact::ActionVerifying(verifying) if verifying.since.is_none() => {
-                label.line(page, &format!("{when} not yet as it should be: {}", sentence::readings(&verifying.readings)));
+                label.line(
+                    page,
+                    &format!(
+                        "{when} not yet as it should be: {}",
+                        sentence::readings(&verifying.readings)
+                    ),
+                );
             }
             Fact::ActionConcluded(concluded) => {
-                label.line(page, &format!("{when} {}: {}", acting::result(concluded.result), concluded.summary));
+                label.line(
+                    page,
+                    &format!("{when} {}: {}", acting::result(concluded.result), concluded.summary),
+                );
                 for leaf in &concluded.verified {
                     label.line(page, &format!("  {}", reading(leaf)));
                 }
@@ -188,7 +252,12 @@ fn told(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     let mut order = Vec::new();
     for fact in &answer.facts {
         let when = at(answer, fact);
-        let mut state = |job: JobId, text: String| messages.get_mut(&job).into_iter().for_each(|told| told.state.clone_from(&text));
+        let mut state = |job: JobId, text: String| {
+            messages
+                .get_mut(&job)
+                .into_iter()
+                .for_each(|told| told.state.clone_from(&text))
+        };
         match &fact.fact.fact {
             Fact::Notified(notified) => {
                 let text = match &notified.about {
@@ -198,19 +267,45 @@ fn told(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
                     other => telling::about(other),
                 };
                 order.push(notified.job);
-                messages.insert(notified.job, Told { text, destination: notified.destination.to_string(), state: format!("queued at {when}, not sent yet") });
+                messages.insert(
+                    notified.job,
+                    Told {
+                        text,
+                        destination: notified.destination.to_string(),
+                        state: format!("queued at {when}, not sent yet"),
+                    },
+                );
             }
             Fact::JobStarted(started) => {
                 state(started.job, format!("being sent since {when}"));
-                started.covers.iter().for_each(|job| state(*job, "said by the message after it".to_owned()));
+                started
+                    .covers
+                    .iter()
+                    .for_each(|job| state(*job, "said by the message after it".to_owned()));
             }
-            Fact::JobFailed(failed) => state(failed.job, format!("NOT ARRIVED yet, tried {}, last at {when}: {}", counted(u64::from(failed.attempt), "time", "times"), cause(&failed.why))),
+            Fact::JobFailed(failed) => state(
+                failed.job,
+                format!(
+                    "NOT ARRIVED yet, tried {}, last at {when}: {}",
+                    counted(u64::from(failed.attempt), "time", "times"),
+                    cause(&failed.why)
+                ),
+            ),
             Fact::JobDone(done) => {
-                let answer = if done.answer.is_empty() { String::new() } else { format!(" ({})", done.answer) };
+                let answer = if done.answer.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", done.answer)
+                };
                 state(done.job, format!("arrived at {when}{answer}"));
             }
-            Fact::JobEnded(ended) if ended.ending == Ending::Superseded => state(ended.job, "said by another message".to_owned()),
-            Fact::JobEnded(ended) => state(ended.job, format!("{} at {when}: {}", telling::ending(ended.ending), cause(&ended.why))),
+            Fact::JobEnded(ended) if ended.ending == Ending::Superseded => {
+                state(ended.job, "said by another message".to_owned())
+            }
+            Fact::JobEnded(ended) => state(
+                ended.job,
+                format!("{} at {when}: {}", telling::ending(ended.ending), cause(&ended.why)),
+            ),
             _ => {}
         }
     }
@@ -239,11 +334,17 @@ fn now(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     if incident.resolved.is_none() && incident.ack.is_none() {
         label.line(page, &format!("watchkeep ack {id} (stops the reminders)"));
     }
-    let service = incident.service.as_ref().map_or_else(String::new, |service| format!(" --service {service}"));
+    let service = incident
+        .service
+        .as_ref()
+        .map_or_else(String::new, |service| format!(" --service {service}"));
     let since = span(answer.asked_at.since(incident.breach_began) + LEAD_IN);
     label.line(page, &format!("watchkeep timeline{service} --since {since}"));
     if incident.service.is_some() {
-        label.line(page, &format!("watchkeep logs{service} --severity warn --since {since}"));
+        label.line(
+            page,
+            &format!("watchkeep logs{service} --severity warn --since {since}"),
+        );
     }
     if answer.facts.iter().any(removed) {
         label.line(page, "the rule is gone: nobody watches whether the breach goes on");

@@ -21,15 +21,28 @@ pub(super) fn run(page: &mut Page, answer: &WhyAnswer) {
         return;
     };
     let now = answer.asked_at;
-    let mode = if run.mode == ActionMode::Automatic { "automatic" } else { "dry-run" };
+    let mode = if run.mode == ActionMode::Automatic {
+        "automatic"
+    } else {
+        "dry-run"
+    };
     let (tone, word) = match run.result {
         None => (Tone::Doubt, actions::state(&run)),
-        Some(result @ (events::ActionResult::Verified | events::ActionResult::DryRun)) => (Tone::Good, acting::result(result).to_owned()),
+        Some(result @ (events::ActionResult::Verified | events::ActionResult::DryRun)) => {
+            (Tone::Good, acting::result(result).to_owned())
+        }
         Some(result) => (Tone::Bad, acting::result(result).to_owned()),
     };
-    page.marked(tone, &run.action.to_string(), &format!(" ({mode}): {word}, run {}", short(&answer.id)));
+    page.marked(
+        tone,
+        &run.action.to_string(),
+        &format!(" ({mode}): {word}, run {}", short(&answer.id)),
+    );
     page.gap();
-    page.field("since", &format!("{}, {}", clock_utc(run.proposed.wall, now), ago(run.proposed.wall, now)));
+    page.field(
+        "since",
+        &format!("{}, {}", clock_utc(run.proposed.wall, now), ago(run.proposed.wall, now)),
+    );
     let mut label = Once("why");
     label.line(page, &format!("incident {}", short(&run.incident.to_string())));
     run.evidence.iter().for_each(|leaf| label.line(page, &reading(leaf)));
@@ -42,19 +55,31 @@ pub(super) fn run(page: &mut Page, answer: &WhyAnswer) {
     }
     let mut label = Once("gates");
     let (open, closed): (Vec<_>, Vec<_>) = run.gates.iter().partition(|gate| gate.open);
-    for (word, gate) in closed.into_iter().map(|gate| ("CLOSED", gate)).chain(open.into_iter().map(|gate| ("open", gate))) {
+    for (word, gate) in closed
+        .into_iter()
+        .map(|gate| ("CLOSED", gate))
+        .chain(open.into_iter().map(|gate| ("open", gate)))
+    {
         label.line(page, &format!("{word} {}: {}", gate.gate, gate.why));
     }
     let would = if run.starting.is_none() { "would run" } else { "command" };
     page.field(would, &run.command);
     incident::done(page, answer, "nothing");
     page.gap();
-    let held = answer.facts.iter().any(|fact| matches!(&fact.fact.fact, Fact::ActionConcluded(done) if done.result == events::ActionResult::Held));
+    let held = answer.facts.iter().any(
+        |fact| matches!(&fact.fact.fact, Fact::ActionConcluded(done) if done.result == events::ActionResult::Held),
+    );
     let mut label = Once("now");
     if held {
-        label.line(page, &format!("watchkeep actions allow {} (once you have looked)", run.action));
+        label.line(
+            page,
+            &format!("watchkeep actions allow {} (once you have looked)", run.action),
+        );
     }
-    label.line(page, &format!("watchkeep why {} (the incident)", short(&run.incident.to_string())));
+    label.line(
+        page,
+        &format!("watchkeep why {} (the incident)", short(&run.incident.to_string())),
+    );
 }
 
 /// A copy of a backup.
@@ -70,15 +95,37 @@ pub(super) fn snapshot(page: &mut Page, answer: &WhyAnswer) {
         (None, None, Some(_)) => (Tone::Doubt, "READ BACK, NOT PROVED"),
         (None, None, None) => (Tone::Doubt, "NOT PROVED"),
     };
-    page.marked(tone, word, &format!("  copy {} of {} in {}", short(&answer.id), copy.backup, copy.repository));
+    page.marked(
+        tone,
+        word,
+        &format!("  copy {} of {} in {}", short(&answer.id), copy.backup, copy.repository),
+    );
     page.gap();
-    page.field("of", &format!("{}, taken {}", clock_utc(copy.intended, now), ago(copy.captured.wall, now)));
-    page.field("holds", &format!("{}, {} ({} new)", counted(copy.files, "file", "files"), size(copy.bytes), size(copy.added_bytes)));
+    page.field(
+        "of",
+        &format!(
+            "{}, taken {}",
+            clock_utc(copy.intended, now),
+            ago(copy.captured.wall, now)
+        ),
+    );
+    page.field(
+        "holds",
+        &format!(
+            "{}, {} ({} new)",
+            counted(copy.files, "file", "files"),
+            size(copy.bytes),
+            size(copy.added_bytes)
+        ),
+    );
     if let Some(why) = &copy.damaged {
         page.field("why", why);
     }
     for (what, stamp) in [("read back", copy.verified), ("proved", copy.proved)] {
-        let text = stamp.map_or_else(|| "never".to_owned(), |stamp| format!("{}, {}", clock_utc(stamp.wall, now), ago(stamp.wall, now)));
+        let text = stamp.map_or_else(
+            || "never".to_owned(),
+            |stamp| format!("{}, {}", clock_utc(stamp.wall, now), ago(stamp.wall, now)),
+        );
         page.field(what, &text);
     }
     page.gap();
@@ -86,7 +133,11 @@ pub(super) fn snapshot(page: &mut Page, answer: &WhyAnswer) {
     page.gap();
     let next = match copy.damaged {
         Some(_) => format!("watchkeep backup run {} (makes another one)", copy.backup),
-        None => format!("watchkeep restore --repository {} --snapshot {} --to DIR", copy.repository, short(&answer.id)),
+        None => format!(
+            "watchkeep restore --repository {} --snapshot {} --to DIR",
+            copy.repository,
+            short(&answer.id)
+        ),
     };
     page.field("now", &next);
 }
@@ -105,10 +156,21 @@ pub(super) fn message(page: &mut Page, answer: &WhyAnswer) {
         DeliveryState::Covered { by } => (Tone::Plain, format!("SAID by message {}", short(&by.to_string()))),
         DeliveryState::GivenUp { ending } => (Tone::Bad, format!("GIVEN UP ({})", telling::ending(*ending))),
     };
-    page.marked(tone, &word, &format!("  message {} to {}", short(&answer.id), delivery.destination));
+    page.marked(
+        tone,
+        &word,
+        &format!("  message {} to {}", short(&answer.id), delivery.destination),
+    );
     page.gap();
     page.field("says", &telling::about(&delivery.about));
-    page.field("queued", &format!("{}, {}", clock_utc(delivery.queued.wall, now), ago(delivery.queued.wall, now)));
+    page.field(
+        "queued",
+        &format!(
+            "{}, {}",
+            clock_utc(delivery.queued.wall, now),
+            ago(delivery.queued.wall, now)
+        ),
+    );
     if let Some(why) = &delivery.failure {
         page.field("failed", why);
     }
@@ -120,9 +182,15 @@ pub(super) fn message(page: &mut Page, answer: &WhyAnswer) {
     page.gap();
     let mut label = Once("now");
     if !delivery.is_over() || matches!(delivery.state, DeliveryState::GivenUp { .. }) {
-        label.line(page, &format!("watchkeep notify test {} (tries it for real)", delivery.destination));
+        label.line(
+            page,
+            &format!("watchkeep notify test {} (tries it for real)", delivery.destination),
+        );
     }
     if let Some(about) = delivery.about.incident() {
-        label.line(page, &format!("watchkeep why {} (the incident)", short(&about.to_string())));
+        label.line(
+            page,
+            &format!("watchkeep why {} (the incident)", short(&about.to_string())),
+        );
     }
 }
