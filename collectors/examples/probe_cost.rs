@@ -1,4 +1,4 @@
-//! What probes cost: `probe_cost URL COUNT EVERY_S FOR_S` watches COUNT addresses below URL, and says how many looks
+//! What probes cost: `probe_cost URL COUNT EVERY_S FOR_S [CA]` watches COUNT addresses below URL, and says how many looks
 //! there were, when the last target was first looked at, and what they cost in CPU time and memory.
 //!
 //! Serve something, for example `nginx -c collectors/examples/nginx.conf`, and build with optimisation.
@@ -63,14 +63,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = arguments.next().unwrap_or_else(|| "http://127.0.0.1:8088".to_owned());
     let mut number = |default: u32| arguments.next().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (count, every, lasting) = (number(500), number(10), number(30));
+    let trust = arguments
+        .next()
+        .map(|ca| format!(", ca = \"{ca}\""))
+        .unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(run(&url, count, every, lasting))
+    let text = format!("every = \"{every}s\"\ncheck.http = {{ url = \"{url}/INDEX\"{trust} }}\n");
+    runtime.block_on(run(&text, count, lasting))
 }
 
-async fn run(url: &str, count: u32, every: u32, lasting: u32) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(text: &str, count: u32, lasting: u32) -> Result<(), Box<dyn std::error::Error>> {
     let context = Context::new(ContextOptions {
         clocks: Arc::new(Wall),
         data_dir: "/tmp".into(),
@@ -83,7 +88,7 @@ async fn run(url: &str, count: u32, every: u32, lasting: u32) -> Result<(), Box<
     });
     let mut watches = Vec::new();
     for index in 0..count {
-        let text = format!("every = \"{every}s\"\ncheck.http = {{ url = \"{url}/{index}\" }}\n");
+        let text = text.replace("INDEX", &index.to_string());
         let settings: ProbeSettings = config::load(&config::Source::new("probe", text))?;
         let name = config::Name::new(&format!("target-{index}"))?;
         watches.push(Watch::new(&name, &settings, &context).map_err(|mistake| mistake.message)?);

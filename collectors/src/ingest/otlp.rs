@@ -29,7 +29,7 @@ pub const RECORDS_MAX: usize = 65_536;
 /// Largest record on the wire.
 pub const RECORD_MAX: usize = 512 << 10;
 /// Largest sum of what the records of one request hold, resource attributes repeated in each.
-pub const KEPT_MAX: usize = 64 << 20;
+pub const KEPT_MAX: usize = 32 << 20;
 /// Most attributes of a record, of its resource, or of one of its events.
 pub const ATTRIBUTES_MAX: usize = 128;
 /// Largest value of an attribute, and largest text of a log record.
