@@ -61,7 +61,10 @@ pub trait Children: Send + Sync {
     /// Starts the child of a job, unless it was begun before, and waits for its end. Lines that it reports are handed
     /// to `line` in order, with their number; after a crash again from the first one. At `stop` the wait ends with `None`
     /// and the child goes on; at the deadline its process group is killed.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing of its own; a struct would only rename them")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one thing of its own; a struct would only rename them"
+    )]
     async fn run(
         &self,
         job: JobId,

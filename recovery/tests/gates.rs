@@ -1,6 +1,10 @@
 //! What the gates say, and what follows: the guard reactor in a real fold, over facts as the journal would hold them.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -169,7 +169,11 @@ async fn on_the_socket_the_owner_is_known_by_its_user() {
     // What an earlier process left is replaced.
     std::fs::write(&path, "").unwrap();
     let listener = bind_socket(&path, &Members::default()).unwrap();
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "without a group there is nobody to share it with");
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600,
+        "without a group there is nobody to share it with"
+    );
     let sign = Sign(watch::Sender::new(false));
     let mut tasks = JoinSet::new();
     let (router, stop) = (rig.socket(), Arc::new(sign.clone()));
