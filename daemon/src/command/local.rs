@@ -10,7 +10,7 @@ use super::{
     output::Output,
     page::{Look, Page, Tone},
     source::{Place, block_on},
-    text::{clock_utc, counted, lasting, number, padded, plain},
+    text::{cause, clock_utc, counted, lasting, number, padded, plain},
 };
 use crate::{
     checking,
@@ -139,7 +139,7 @@ fn tested_page(tested: &Tested, now: events::Timestamp, look: Look) -> String {
             None => "and would still fire".to_owned(),
         };
         page.line(&format!("{}  {} {end}", clock_utc(incident.fired, now), incident.rule));
-        incident.readings.iter().for_each(|reading| page.wrapped(10, reading));
+        incident.readings.iter().for_each(|reading| page.wrapped(10, &cause(reading)));
     }
     page.gap();
     tested.notes.iter().for_each(|note| page.wrapped(0, note));

@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\nbroken\nalice:x:1000:1000::/home/alice:/bin/sh\n";
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nbroken\nalice:x:1000:1000::/srv/alice:/bin/sh\n";
         assert_eq!(user_of(1000, passwd).as_deref(), Some("alice"));
         assert_eq!(user_of(0, passwd).as_deref(), Some("root"));
         assert_eq!(user_of(7, passwd), None);

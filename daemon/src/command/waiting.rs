@@ -12,6 +12,7 @@ use super::{
     page::Page,
     show::{sentence, timeline},
     source::{Place, ask, block_on},
+    text::{plain, width},
 };
 use crate::{
     cli::{BackupArgs, BackupVerifyArgs, NotifyTestArgs, Waiting},
@@ -29,6 +30,7 @@ const PAGE: &str = "200";
 
 /// What to follow.
 struct Follow {
+    name: String,
     job: JobId,
     after: Seq,
     most: Duration,
@@ -101,11 +103,7 @@ async fn one_backup(
         return Ok(Verdict::Well);
     }
     follow(
-        &Follow {
-            job,
-            after,
-            most: BACKUP_TIME,
-        },
+        &Follow { name: name.to_owned(), job, after, most: BACKUP_TIME },
         json,
         place,
         output,
@@ -135,11 +133,7 @@ pub(super) fn notify_test(arguments: &NotifyTestArgs, place: &Place, output: &Ou
             return Ok(Verdict::Well);
         }
         follow(
-            &Follow {
-                job,
-                after,
-                most: MESSAGE_TIME,
-            },
+            &Follow { name: arguments.name.clone(), job, after, most: MESSAGE_TIME },
             json,
             place,
             output,
@@ -159,7 +153,7 @@ async fn follow(what: &Follow, json: bool, place: &Place, output: &Output) -> Re
         for fact in &answer.facts {
             after = after.max(fact.seq);
             let Some(news) = news(fact, what.job) else { continue };
-            show(fact, json, output)?;
+            show(fact, &what.name, json, output)?;
             match news {
                 News::Step => {}
                 News::Wrong => verdict = Verdict::NotWell,
@@ -195,15 +189,17 @@ fn look(after: Seq) -> Question {
     )
 }
 
-fn show(fact: &ShownFact, json: bool, output: &Output) -> Result<(), Failure> {
+fn show(fact: &ShownFact, name: &str, json: bool, output: &Output) -> Result<(), Failure> {
     if json {
         let line = serde_json::to_vec(fact).map_err(|error| Failure::new(BROKEN, error.to_string()))?;
         return output.json(&line);
     }
+    if matches!(fact.fact.fact, Fact::JobStarted(_)) {
+        return Ok(());
+    }
     let mut page = Page::new(output.look());
-    let sentence = sentence::of(&fact.fact);
-    let wide = super::text::width(&sentence.about);
-    timeline::line(&mut page, fact, &sentence, wide);
+    let sentence = sentence::Sentence { about: plain(name), ..sentence::of(&fact.fact) };
+    timeline::line(&mut page, fact, &sentence, width(&sentence.about));
     output.page(&page.finish())
 }
 

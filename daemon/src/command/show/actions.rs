@@ -65,11 +65,17 @@ fn action(page: &mut Page, described: &DescribedAction, row: &Action, now: Times
             let run = row.last_run.map_or_else(String::new, |run| {
                 format!("; watchkeep why {}", short(&run.to_string()))
             });
-            format!("{when}; {}{run}", result.as_deref().unwrap_or("not concluded yet"))
+            format!("{when}; {}{run}", said(result.as_deref(), name.as_str()))
         }
     };
     page.wrapped(8, &last);
     row.held.is_none()
+}
+
+/// What came of the last run; its name is known by its place.
+fn said<'a>(result: Option<&'a str>, name: &str) -> &'a str {
+    let Some(result) = result else { return "not concluded yet" };
+    result.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(result)
 }
 
 /// Where a run stands.

@@ -108,11 +108,14 @@ fn conclusion(concluded: &ActionConcluded) -> Sentence {
         ActionResult::Refused | ActionResult::Other => Tone::Doubt,
         ActionResult::Held => Tone::Bad,
     };
-    sentence(
-        &concluded.action,
-        tone,
-        format!("{}: {}", result(concluded.result), concluded.summary),
-    )
+    sentence(&concluded.action, tone, outcome(concluded))
+}
+
+/// How an action ended, and the sentence about it, without saying the same twice.
+pub(crate) fn outcome(concluded: &ActionConcluded) -> String {
+    let said = concluded.summary.strip_prefix(&format!("{}: ", concluded.action)).unwrap_or(&concluded.summary);
+    let word = result(concluded.result);
+    if said.to_lowercase().starts_with(&word.to_lowercase()) { said.to_owned() } else { format!("{word}: {said}") }
 }
 
 /// How an action ended, in a word.

@@ -100,10 +100,12 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
                 .as_ref()
                 .map_or_else(String::new, |why| format!("; held back: {why}"));
             let copies = match pruned.snapshots.len() {
-                1 => "1 old copy".to_owned(),
-                many => format!("{} old copies", number(many as u64)),
+                0 => "no old copy had to go".to_owned(),
+                1 => "removed 1 old copy".to_owned(),
+                many => format!("removed {} old copies", number(many as u64)),
             };
-            sentence(&pruned.backup, Tone::Plain, format!("removed {copies}{held}"))
+            let tone = if pruned.snapshots.is_empty() { Tone::Quiet } else { Tone::Plain };
+            sentence(&pruned.backup, tone, format!("{copies}{held}"))
         }
         _ => return None,
     })

@@ -115,12 +115,11 @@ fn looks(incident: &Incident, answer: &WhyAnswer) -> Vec<String> {
             events::Status::Fail => "fails",
             events::Status::Unknown => "unknown",
         };
-        lines.push(format!(
-            "{} probe {} {word}: {}",
-            at(answer, fact),
-            changed.probe,
-            found(&changed.look)
-        ));
+        let what = match changed.look.status {
+            events::Status::Pass => String::new(),
+            _ => format!(": {}", found(&changed.look)),
+        };
+        lines.push(format!("{} probe {} {word}{what}", at(answer, fact), changed.probe));
         let first = changed.look.evidence.lines().find(|line| !line.trim().is_empty());
         if let Some(first) = first.filter(|_| fact.seq <= incident.fired.seq) {
             lines.push(format!("  it answered: {first}"));
@@ -222,7 +221,7 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
             Fact::ActionConcluded(concluded) => {
                 label.line(
                     page,
-                    &format!("{when} {}: {}", acting::result(concluded.result), concluded.summary),
+                    &format!("{when} {}", acting::outcome(concluded)),
                 );
                 for leaf in &concluded.verified {
                     label.line(page, &format!("  {}", reading(leaf)));
@@ -325,8 +324,10 @@ fn told(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
 fn now(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     let id = short(&answer.id);
     let mut label = Once("now");
-    if let Some(runbook) = &incident.terms.runbook {
-        label.line(page, runbook);
+    match (&incident.terms.runbook, incident.resolved) {
+        (_, Some(_)) if !incident.rule_removed => label.line(page, "nothing has to be done: it is over"),
+        (Some(runbook), _) => label.line(page, runbook),
+        _ => {}
     }
     if let Some(held) = answer.facts.iter().rev().find_map(held) {
         label.line(page, &format!("watchkeep actions allow {held} (once you have looked)"));
