@@ -96,7 +96,7 @@ async fn attempt(
     }
     let attempt = match jobs.begin(taken).await? {
         Begun::Attempt(attempt) => attempt,
-        Begun::Superseded | Begun::Expired | Begun::Parked => return Ok(()),
+        Begun::Superseded | Begun::Expired | Begun::Parked | Begun::Postponed => return Ok(()),
     };
     let outcome = worker.run(&attempt, report, stop).await;
     end(jobs, &attempt, outcome, stop).await

@@ -10,8 +10,8 @@ mod status;
 use std::time::Duration;
 
 use events::{
-    Attempt, Elapsed, Ending, Envelope, Fact, Input, Job, JobDone, JobEnded, JobFailed, JobId, Key, Name, Outcome,
-    Stop, SubmitError, name_of,
+    Attempt, Elapsed, Ending, Envelope, Fact, Input, Job, JobDone, JobEnded, JobFailed, JobId, Key, Name, OnCrash,
+    Outcome, Stop, SubmitError, name_of,
 };
 use jiff::SignedDuration;
 
@@ -88,6 +88,9 @@ pub enum Begun {
     Expired,
     /// Three attempts ended with their process; the job came to its end, and a person must look.
     Parked,
+    /// The same of a message: a page is never given up for that. It waits, longer from time to time, so that one that ends
+    /// its process leaves the others room to go out.
+    Postponed,
 }
 
 impl Jobs {
@@ -156,6 +159,10 @@ impl Jobs {
         }
         if entry.crashes() >= entry::CRASHES_MAX {
             let why = format!("{} attempts ended with the process that made them", entry.crashes());
+            if entry.job.on_crash == OnCrash::Resend {
+                self.later(&entry, &why, None).await?;
+                return Ok(Begun::Postponed);
+            }
             self.finish(&entry, Ending::Parked, &why).await?;
             return Ok(Begun::Parked);
         }

@@ -180,6 +180,31 @@ async fn three_attempts_that_died_with_their_process_park_a_job<E: Engine>(desti
     assert_eq!(ending(&running).await, Some(Ending::Parked));
 }
 
+async fn three_attempts_that_died_with_their_process_postpone_a_message<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let mut running = Running::start(&engine, &clock, Options::default()).await;
+    running.submit(ask("me")).await.unwrap();
+    for _ in 0..3 {
+        let jobs = running.journal.jobs();
+        let taken = next(&jobs, "notify/me").await;
+        begin(&jobs, &taken).await;
+        std::mem::forget(taken);
+        running.crash().await;
+        running = Running::start(&engine, &clock, Options::default()).await;
+    }
+    let jobs = running.journal.jobs();
+    let taken = next(&jobs, "notify/me").await;
+    assert_eq!(jobs.begin(&taken).await, Ok(Begun::Postponed));
+    drop(taken);
+    assert_eq!(ending(&running).await, None, "a page is never given up for that");
+    let waiting = jobs.waiting().await;
+    assert!(waiting[0].wait > SignedDuration::from_secs(10), "{waiting:?}");
+    clock.advance(SignedDuration::from_secs(60));
+    let taken = next(&jobs, "notify/me").await;
+    let again = begin(&jobs, &taken).await;
+    assert_eq!(again.number, 4);
+}
+
 async fn attempts_cut_short_by_an_orderly_stop_park_nothing<E: Engine>() {
     let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
     let running = Running::start(&engine, &clock, Options::default()).await;
@@ -281,9 +306,14 @@ async fn left() {
 
 #[tokio::test]
 async fn parked() {
-    for destination in ["me", "restart", "observe"] {
+    for destination in ["restart", "observe"] {
         three_attempts_that_died_with_their_process_park_a_job::<Sqlite>(destination).await;
     }
+}
+
+#[tokio::test]
+async fn postponed() {
+    three_attempts_that_died_with_their_process_postpone_a_message::<Sqlite>().await;
 }
 
 #[tokio::test]
