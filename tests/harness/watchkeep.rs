@@ -9,10 +9,16 @@ use std::process::ExitCode;
 use daemon::Setup;
 use store::{Acknowledge, Options};
 
-#[expect(clippy::disallowed_methods, reason = "a switch of the test's own, not a setting of the product")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a switch of the test's own, not a setting of the product"
+)]
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    match (std::env::var("WATCHKEEP_CONTROL").as_deref(), arguments.next().as_deref()) {
+    match (
+        std::env::var("WATCHKEEP_CONTROL").as_deref(),
+        arguments.next().as_deref(),
+    ) {
         (Ok("acknowledge-before-commit"), Some("run")) => lie(arguments.nth(1)),
         _ => daemon::main(),
     }
@@ -23,7 +29,10 @@ fn main() -> ExitCode {
 fn lie(file: Option<String>) -> ExitCode {
     let source = config::Source::read(Path::new(&file.expect("run --config FILE"))).expect("read the configuration");
     let mut setup = Setup::new(source);
-    setup.options = Options { acknowledge: Acknowledge::BeforeCommit, ..Options::default() };
+    setup.options = Options {
+        acknowledge: Acknowledge::BeforeCommit,
+        ..Options::default()
+    };
     let runtime = tokio::runtime::Runtime::new().expect("start the runtime");
     runtime.block_on(async {
         let _running = daemon::start(setup).await.expect("start the daemon");

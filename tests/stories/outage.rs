@@ -1,7 +1,7 @@
 //! An outage is told once, and its end once: through refusing receivers, a killed daemon, and a network that is cut.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::certificate::{self, Certificate};
 use harness::daemon::Setup;
@@ -11,6 +11,7 @@ use harness::smtp::{Mail, Smtp, Tls};
 use harness::webhook::{Delivery, Webhook};
 use harness::{Daemon, Process, ports, tools, wait};
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// The key of the webhooks.
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw5qiPmHtqq0k=";

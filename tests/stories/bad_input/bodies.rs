@@ -51,7 +51,7 @@ fn field(number: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A log record whose body is a list in a list in a list: AnyValue.array_value = 5, ArrayValue.values = 1.
+/// A log record whose body is a list in a list in a list: `AnyValue.array_value` = 5, `ArrayValue.values` = 1.
 fn nested_protobuf(depth: usize) -> Vec<u8> {
     let mut value = Vec::new();
     for _ in 0..depth {

@@ -181,7 +181,7 @@ impl Messages {
                         phase["incident"]
                     )),
                     (Some(_), Some(_)) => {
-                        wrong.push(format!("{destination} is told {about} of {} twice", phase["incident"]))
+                        wrong.push(format!("{destination} is told {about} of {} twice", phase["incident"]));
                     }
                 }
             }
