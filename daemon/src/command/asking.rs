@@ -20,13 +20,11 @@ fn answer(
     page: impl FnOnce(&Answer) -> Result<(String, Verdict), Failure>,
 ) -> Result<Verdict, Failure> {
     let answer = block_on(ask(place, question, output))?;
-    let (page, verdict) = match asking.json {
-        true => {
-            output.json(&answer.body)?;
-            return page(&answer).map(|(_, verdict)| verdict).or(Ok(Verdict::Well));
-        }
-        false => page(&answer)?,
-    };
+    if asking.json {
+        output.json(&answer.body)?;
+        return page(&answer).map(|(_, verdict)| verdict).or(Ok(Verdict::Well));
+    }
+    let (page, verdict) = page(&answer)?;
     output.page(&page)?;
     Ok(verdict)
 }

@@ -34,7 +34,9 @@ pub(super) fn restore(arguments: &RestoreArgs, place: &Place, output: &Output) -
 
 fn lines(said: &[String], output: &Output) -> Result<Verdict, Failure> {
     let mut page = Page::new(output.look());
-    said.iter().for_each(|line| page.wrapped(0, line));
+    for line in said {
+        page.wrapped(0, line);
+    }
     output.page(&page.finish())?;
     Ok(Verdict::Well)
 }
@@ -46,9 +48,10 @@ pub(super) fn check(arguments: &CheckArgs, place: &Place, output: &Output) -> Re
             .await
             .map_err(|report| Failure::from_report(NO, &report))
     })?;
-    match arguments.asking.json {
-        true => output.json(findings_json(&findings).to_string().as_bytes())?,
-        false => output.page(&findings_page(&findings, output.look()))?,
+    if arguments.asking.json {
+        output.json(findings_json(&findings).to_string().as_bytes())?;
+    } else {
+        output.page(&findings_page(&findings, output.look()))?;
     }
     Ok((!findings.iter().any(Finding::is_problem)).into())
 }
@@ -106,9 +109,10 @@ pub(super) fn alerts_test(arguments: &AlertsTestArgs, place: &Place, output: &Ou
             .await
             .map_err(|report| Failure::from_report(NO, &report))
     })?;
-    match arguments.asking.json {
-        true => output.json(&serde_json::to_vec(&tested).map_err(|error| Failure::new(BROKEN, error.to_string()))?)?,
-        false => output.page(&tested_page(&tested, now, output.look()))?,
+    if arguments.asking.json {
+        output.json(&serde_json::to_vec(&tested).map_err(|error| Failure::new(BROKEN, error.to_string()))?)?;
+    } else {
+        output.page(&tested_page(&tested, now, output.look()))?;
     }
     Ok(Verdict::Well)
 }
@@ -139,10 +143,14 @@ fn tested_page(tested: &Tested, now: events::Timestamp, look: Look) -> String {
             None => "and would still fire".to_owned(),
         };
         page.line(&format!("{}  {} {end}", clock_utc(incident.fired, now), incident.rule));
-        incident.readings.iter().for_each(|reading| page.wrapped(10, &cause(reading)));
+        for reading in &incident.readings {
+            page.wrapped(10, &cause(reading));
+        }
     }
     page.gap();
-    tested.notes.iter().for_each(|note| page.wrapped(0, note));
+    for note in &tested.notes {
+        page.wrapped(0, note);
+    }
     page.line(&format!("{} facts were folded again", number(tested.facts as u64)));
     page.finish()
 }

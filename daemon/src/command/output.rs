@@ -19,6 +19,8 @@ const WIDTH_MIN: usize = 60;
 /// Standard output and error.
 pub(crate) struct Output {
     look: Look,
+    out: io::Stdout,
+    err: io::Stderr,
 }
 
 impl Output {
@@ -28,11 +30,14 @@ impl Output {
         let width = terminal_size::terminal_size()
             .filter(|_| terminal)
             .map_or(80, |(width, _)| usize::from(width.0));
+        let look = Look {
+            width: width.clamp(WIDTH_MIN, WIDTH_MAX),
+            colour: terminal && wants_colour(),
+        };
         Self {
-            look: Look {
-                width: width.clamp(WIDTH_MIN, WIDTH_MAX),
-                colour: terminal && wants_colour(),
-            },
+            look,
+            out: io::stdout(),
+            err: io::stderr(),
         }
     }
 
@@ -43,22 +48,22 @@ impl Output {
 
     /// Prints a page that is harmless already.
     pub(crate) fn page(&self, page: &str) -> Result<(), Failure> {
-        Self::write(page.as_bytes())
+        self.write(page.as_bytes())
     }
 
     /// Prints JSON as it came. It is not made harmless: whoever asks for it gets what was said, and JSON has no raw control
     /// characters.
     pub(crate) fn json(&self, body: &[u8]) -> Result<(), Failure> {
-        Self::write(body)?;
+        self.write(body)?;
         if body.last() == Some(&b'\n') {
             Ok(())
         } else {
-            Self::write(b"\n")
+            self.write(b"\n")
         }
     }
 
-    fn write(bytes: &[u8]) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+    fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = self.out.lock();
         out.write_all(bytes)
             .and_then(|()| out.flush())
             .map_err(|error| match error.kind() {
@@ -70,13 +75,13 @@ impl Output {
     /// Tells something beside the answer.
     pub(crate) fn note(&self, text: &str) {
         // When even this cannot be written there is nobody to tell.
-        let _ = writeln!(io::stderr().lock(), "watchkeep: {}", plain(text));
+        let _ = writeln!(self.err.lock(), "watchkeep: {}", plain(text));
     }
 
     /// Tells why a command failed.
     pub(crate) fn failed(&self, failure: &Failure) -> ExitCode {
         if !failure.what.is_empty() {
-            let _ = writeln!(io::stderr().lock(), "{}", failure.text());
+            let _ = writeln!(self.err.lock(), "{}", failure.text());
         }
         ExitCode::from(failure.code)
     }

@@ -23,9 +23,10 @@ fn record(
     sentence: impl FnOnce(&Answer) -> Result<String, Failure>,
 ) -> Result<Verdict, Failure> {
     let answer = block_on(ask(place, question, output))?;
-    match asking.json {
-        true => output.json(&answer.body)?,
-        false => output.page(&format!("{}\n", plain(&sentence(&answer)?)))?,
+    if asking.json {
+        output.json(&answer.body)?;
+    } else {
+        output.page(&format!("{}\n", plain(&sentence(&answer)?)))?;
     }
     Ok(Verdict::Well)
 }
@@ -83,7 +84,7 @@ pub(super) fn silence(arguments: &SilenceArgs, place: &Place, output: &Output) -
     let body = body([
         ("rule", text(arguments.rule.as_ref())),
         ("service", text(arguments.service.as_ref())),
-        ("all", arguments.all.then(|| json!(true))),
+        ("all", arguments.all.then_some(json!(true))),
         ("for", text(arguments.lasting.as_ref())),
         ("from", text(arguments.from.as_ref())),
         ("by", text(arguments.by.clone().or_else(user).as_ref())),
@@ -126,7 +127,7 @@ pub(super) fn deploy(arguments: &DeployArgs, place: &Place, output: &Output) -> 
         ("environment", text(arguments.environment.as_ref())),
         ("began", text(arguments.began.as_ref())),
         ("migrations", migrations),
-        ("verified", arguments.verified.then(|| json!(true))),
+        ("verified", arguments.verified.then_some(json!(true))),
         ("by", text(arguments.by.clone().or_else(user).as_ref())),
         ("note", text(arguments.note.as_ref())),
     ]);

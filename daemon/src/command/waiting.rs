@@ -103,7 +103,12 @@ async fn one_backup(
         return Ok(Verdict::Well);
     }
     follow(
-        &Follow { name: name.to_owned(), job, after, most: BACKUP_TIME },
+        &Follow {
+            name: name.to_owned(),
+            job,
+            after,
+            most: BACKUP_TIME,
+        },
         json,
         place,
         output,
@@ -133,7 +138,12 @@ pub(super) fn notify_test(arguments: &NotifyTestArgs, place: &Place, output: &Ou
             return Ok(Verdict::Well);
         }
         follow(
-            &Follow { name: arguments.name.clone(), job, after, most: MESSAGE_TIME },
+            &Follow {
+                name: arguments.name.clone(),
+                job,
+                after,
+                most: MESSAGE_TIME,
+            },
             json,
             place,
             output,
@@ -198,7 +208,10 @@ fn show(fact: &ShownFact, name: &str, json: bool, output: &Output) -> Result<(),
         return Ok(());
     }
     let mut page = Page::new(output.look());
-    let sentence = sentence::Sentence { about: plain(name), ..sentence::of(&fact.fact) };
+    let sentence = sentence::Sentence {
+        about: plain(name),
+        ..sentence::of(&fact.fact)
+    };
     timeline::line(&mut page, fact, &sentence, width(&sentence.about));
     output.page(&page.finish())
 }

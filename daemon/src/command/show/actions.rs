@@ -74,8 +74,13 @@ fn action(page: &mut Page, described: &DescribedAction, row: &Action, now: Times
 
 /// What came of the last run; its name is known by its place.
 fn said<'a>(result: Option<&'a str>, name: &str) -> &'a str {
-    let Some(result) = result else { return "not concluded yet" };
-    result.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(result)
+    let Some(result) = result else {
+        return "not concluded yet";
+    };
+    result
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix(": "))
+        .unwrap_or(result)
 }
 
 /// Where a run stands.

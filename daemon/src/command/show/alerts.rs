@@ -21,25 +21,17 @@ pub(crate) fn page(answer: &AlertsAnswer, all: bool, look: Look) -> (String, boo
         .collect();
     open.sort_by_key(|incident| (incident.terms.severity, incident.fired.wall));
     let well = open.is_empty();
-    match well {
-        true => page.marked(
-            Tone::Good,
-            "no alert fires",
-            &format!(" at {}", clock_utc(answer.asked_at, answer.asked_at)),
-        ),
-        false => {
-            let fires = if open.len() == 1 {
-                "alert is open"
-            } else {
-                "alerts are open"
-            };
-            page.marked(
-                Tone::Bad,
-                &format!("{} {fires}", open.len()),
-                &format!(" at {}", clock_utc(answer.asked_at, answer.asked_at)),
-            );
-            page.gap();
-        }
+    let at = format!(" at {}", clock_utc(answer.asked_at, answer.asked_at));
+    if well {
+        page.marked(Tone::Good, "no alert fires", &at);
+    } else {
+        let fires = if open.len() == 1 {
+            "alert is open"
+        } else {
+            "alerts are open"
+        };
+        page.marked(Tone::Bad, &format!("{} {fires}", open.len()), &at);
+        page.gap();
     }
     for one in &open {
         let clearing = answer

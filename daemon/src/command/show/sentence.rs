@@ -23,9 +23,9 @@ pub(crate) struct Sentence {
     pub(crate) tone: Tone,
 }
 
-fn sentence(about: impl ToString, tone: Tone, text: impl Into<String>) -> Sentence {
+fn sentence(about: impl std::fmt::Display, tone: Tone, text: impl Into<String>) -> Sentence {
     Sentence {
-        about: plain(&about.to_string()),
+        about: plain(&format!("{about}")),
         text: text.into(),
         tone,
     }
@@ -66,9 +66,10 @@ pub(crate) fn reading(reading: &Reading) -> String {
 /// All leaves that hold, or all there are.
 pub(crate) fn readings(all: &[Reading]) -> String {
     let holding: Vec<&Reading> = all.iter().filter(|reading| reading.holds == Some(true)).collect();
-    let shown: Vec<String> = match holding.is_empty() {
-        true => all.iter().map(reading).collect(),
-        false => holding.into_iter().map(reading).collect(),
+    let shown: Vec<String> = if holding.is_empty() {
+        all.iter().map(reading).collect()
+    } else {
+        holding.into_iter().map(reading).collect()
     };
     shown.join("; ")
 }

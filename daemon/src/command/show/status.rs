@@ -271,9 +271,10 @@ fn summary(page: &mut Page, answer: &StatusAnswer, not_passing: usize, bad_backu
     }
     releases(page, answer);
     let now = &answer.now;
-    let up = match answer.running {
-        true => format!("up {}", lasting(answer.asked_at.since(now.started.wall))),
-        false => "NOT RUNNING".to_owned(),
+    let up = if answer.running {
+        format!("up {}", lasting(answer.asked_at.since(now.started.wall)))
+    } else {
+        "NOT RUNNING".to_owned()
     };
     let environment = if answer.described.environment.is_empty() {
         String::new()

@@ -1,6 +1,8 @@
 //! Answers in, pages out, to the letter: `golden/NAME.txt`. A page that changed on purpose: remove its file and run the
 //! test twice.
 
+#![expect(clippy::needless_pass_by_value, reason = "samples are made to be handed over")]
+
 mod alerting;
 mod samples;
 mod telemetry;

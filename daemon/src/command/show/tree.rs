@@ -81,7 +81,9 @@ impl Tree {
             }
         }
         let order = |place: &usize| spans.get(*place).map(|span| (span.start, span.span, *place));
-        children.iter_mut().for_each(|children| children.sort_by_key(order));
+        for children in &mut children {
+            children.sort_by_key(order);
+        }
         tops.sort_by_key(|(place, top)| (*top != Top::Root, order(place)));
         let mut tree = Self {
             children,
@@ -232,6 +234,8 @@ pub(crate) fn logs_by_span<'a>(
             .or_default()
             .push(log);
     }
-    by_span.values_mut().for_each(|logs| logs.sort_by_key(|log| log.time));
+    for logs in by_span.values_mut() {
+        logs.sort_by_key(|log| log.time);
+    }
     by_span
 }

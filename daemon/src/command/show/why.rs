@@ -3,6 +3,7 @@
 
 mod incident;
 mod others;
+mod told;
 
 use web::answer::{ShownFact, WhyAnswer};
 

@@ -113,9 +113,16 @@ fn conclusion(concluded: &ActionConcluded) -> Sentence {
 
 /// How an action ended, and the sentence about it, without saying the same twice.
 pub(crate) fn outcome(concluded: &ActionConcluded) -> String {
-    let said = concluded.summary.strip_prefix(&format!("{}: ", concluded.action)).unwrap_or(&concluded.summary);
+    let said = concluded
+        .summary
+        .strip_prefix(&format!("{}: ", concluded.action))
+        .unwrap_or(&concluded.summary);
     let word = result(concluded.result);
-    if said.to_lowercase().starts_with(&word.to_lowercase()) { said.to_owned() } else { format!("{word}: {said}") }
+    if said.to_lowercase().starts_with(&word.to_lowercase()) {
+        said.to_owned()
+    } else {
+        format!("{word}: {said}")
+    }
 }
 
 /// How an action ended, in a word.

@@ -10,6 +10,10 @@ use crate::command::{
 };
 
 pub(super) fn of(fact: &Fact) -> Option<Sentence> {
+    planned(fact).or_else(|| done(fact))
+}
+
+fn planned(fact: &Fact) -> Option<Sentence> {
     Some(match fact {
         Fact::BackupScheduled(scheduled) => {
             let next = scheduled
@@ -44,6 +48,12 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
             Tone::Quiet,
             format!("{} asked for by {}", task(request.task), request.by),
         ),
+        _ => return None,
+    })
+}
+
+fn done(fact: &Fact) -> Option<Sentence> {
+    Some(match fact {
         Fact::BackupCaptured(captured) => {
             let torn = match captured.torn.len() {
                 0 => String::new(),
@@ -104,7 +114,11 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
                 1 => "removed 1 old copy".to_owned(),
                 many => format!("removed {} old copies", number(many as u64)),
             };
-            let tone = if pruned.snapshots.is_empty() { Tone::Quiet } else { Tone::Plain };
+            let tone = if pruned.snapshots.is_empty() {
+                Tone::Quiet
+            } else {
+                Tone::Plain
+            };
             sentence(&pruned.backup, tone, format!("{copies}{held}"))
         }
         _ => return None,

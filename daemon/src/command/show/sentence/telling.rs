@@ -9,6 +9,10 @@ use crate::command::{
 };
 
 pub(super) fn of(fact: &Fact) -> Option<Sentence> {
+    decided(fact).or_else(|| job(fact))
+}
+
+fn decided(fact: &Fact) -> Option<Sentence> {
     Some(match fact {
         Fact::AlertPhase(phase) => alert(phase),
         Fact::IncidentAcked(acked) => {
@@ -53,6 +57,12 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
             Tone::Plain,
             format!("test message asked for by {}", test.by),
         ),
+        _ => return None,
+    })
+}
+
+fn job(fact: &Fact) -> Option<Sentence> {
+    Some(match fact {
         Fact::JobStarted(job) => sentence(queue(job.queue.as_str()), Tone::Quiet, "first attempt begins"),
         Fact::JobFailed(job) => sentence(
             queue(job.queue.as_str()),

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::of;
 use crate::command::page::Tone;
 
-fn told(body: Value) -> (String, Tone) {
+fn told(body: &Value) -> (String, Tone) {
     let mut envelope = json!({ "stream": "daemon", "source": "daemon", "service": "shop" });
     envelope
         .as_object_mut()
@@ -69,7 +69,7 @@ fn facts_are_sentences() {
         ),
     ];
     for (body, text, tone) in cases {
-        assert_eq!(told(body), (text.to_owned(), tone));
+        assert_eq!(told(&body), (text.to_owned(), tone));
     }
 }
 
@@ -77,7 +77,7 @@ fn facts_are_sentences() {
 fn refused_gates_say_why() {
     let gates = json!([{ "gate": "cool_down", "open": false, "why": "it acted 5 min ago" }, { "gate": "evidence", "open": true, "why": "a probe says so too" }]);
     let (text, tone) = told(
-        json!({ "kind": "act_refused", "run": "5f3a9c1e-0000-5000-8000-000000000001", "action": "rollback", "gates": gates }),
+        &json!({ "kind": "act_refused", "run": "5f3a9c1e-0000-5000-8000-000000000001", "action": "rollback", "gates": gates }),
     );
     assert_eq!(
         (text.as_str(), tone),

@@ -15,7 +15,7 @@ fn all_is_well_in_a_few_lines() {
 }
 
 fn status_well() -> Value {
-    samples::status()
+    status_sample()
 }
 
 #[test]

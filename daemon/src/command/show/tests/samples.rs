@@ -67,7 +67,7 @@ pub(super) fn backup(proved: Option<&str>, failure: Option<Value>) -> Value {
 }
 
 /// A status where all is well.
-pub(super) fn status() -> Value {
+pub(super) fn status_sample() -> Value {
     json!({
         "asked_at": NOW, "version": "0.1.0", "described": described(), "ready": { "ready": true, "problems": [] }, "now": now(),
         "probes": { "shop": probe("pass", "ok", "", "00:00:10"), "pay": probe("pass", "ok", "", "00:00:10"), "cdn": probe("pass", "ok", "", "00:00:10") },
@@ -80,7 +80,7 @@ pub(super) fn status() -> Value {
 
 /// The same on a bad night.
 pub(super) fn bad_status() -> Value {
-    let mut status = status();
+    let mut status = status_sample();
     let message = json!({
         "job": { "id": MESSAGE, "queue": "notify/me", "due": { "at": NOW }, "on_crash": "resend",
                  "work": { "work": "message", "destination": "me", "about": "firing", "incident": INCIDENT } },

@@ -1,16 +1,14 @@
 //! Why an incident is, or was.
 
-use std::collections::BTreeMap;
-
-use events::{About, Ending, Fact, Incident, JobId, Phase, PhaseCause, Severity};
+use events::{Fact, Incident, Phase, PhaseCause, Severity};
 use jiff::SignedDuration;
 use web::answer::WhyAnswer;
 
-use super::{Once, at};
+use super::{Once, at, told};
 use crate::command::{
     page::{Page, Tone},
-    show::sentence::{self, acting, reading, telling, watching::found},
-    text::{ago, cause, clock, clock_utc, counted, last_lines, lasting, short},
+    show::sentence::{self, acting, reading, watching::found},
+    text::{ago, clock, clock_utc, counted, last_lines, lasting, short},
 };
 
 /// Lines of a program's output that are shown.
@@ -32,7 +30,7 @@ pub(super) fn page(page: &mut Page, answer: &WhyAnswer) {
     before(page, &incident, answer);
     after(page, &incident, answer);
     done(page, answer, "nothing: no action, and nobody has taken it");
-    told(page, &incident, answer);
+    told::page(page, &incident, answer);
     page.gap();
     now(page, &incident, answer);
 }
@@ -205,9 +203,9 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
             ),
             Fact::ActFinished(finished) => {
                 label.line(page, &format!("{when} {}", acting::end(&finished.end)));
-                last_lines(&finished.output, OUTPUT_LINES)
-                    .iter()
-                    .for_each(|line| page.quoted(line));
+                for line in last_lines(&finished.output, OUTPUT_LINES) {
+                    page.quoted(&line);
+                }
             }
             Fact::ActionVerifying(verifying) if verifying.since.is_none() => {
                 label.line(
@@ -219,10 +217,7 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
                 );
             }
             Fact::ActionConcluded(concluded) => {
-                label.line(
-                    page,
-                    &format!("{when} {}", acting::outcome(concluded)),
-                );
+                label.line(page, &format!("{when} {}", acting::outcome(concluded)));
                 for leaf in &concluded.verified {
                     label.line(page, &format!("  {}", reading(leaf)));
                 }
@@ -236,88 +231,6 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
     }
     if label.0 == "done" {
         label.line(page, nothing);
-    }
-}
-
-/// How a message stands.
-struct Told {
-    text: String,
-    destination: String,
-    state: String,
-}
-
-fn told(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
-    let mut messages: BTreeMap<JobId, Told> = BTreeMap::new();
-    let mut order = Vec::new();
-    for fact in &answer.facts {
-        let when = at(answer, fact);
-        let mut state = |job: JobId, text: String| {
-            messages
-                .get_mut(&job)
-                .into_iter()
-                .for_each(|told| told.state.clone_from(&text))
-        };
-        match &fact.fact.fact {
-            Fact::Notified(notified) => {
-                let text = match &notified.about {
-                    About::Firing { .. } => "fires".to_owned(),
-                    About::Resolved { .. } => "resolved".to_owned(),
-                    About::Reminder { .. } => "reminder".to_owned(),
-                    other => telling::about(other),
-                };
-                order.push(notified.job);
-                messages.insert(
-                    notified.job,
-                    Told {
-                        text,
-                        destination: notified.destination.to_string(),
-                        state: format!("queued at {when}, not sent yet"),
-                    },
-                );
-            }
-            Fact::JobStarted(started) => {
-                state(started.job, format!("being sent since {when}"));
-                started
-                    .covers
-                    .iter()
-                    .for_each(|job| state(*job, "said by the message after it".to_owned()));
-            }
-            Fact::JobFailed(failed) => state(
-                failed.job,
-                format!(
-                    "NOT ARRIVED yet, tried {}, last at {when}: {}",
-                    counted(u64::from(failed.attempt), "time", "times"),
-                    cause(&failed.why)
-                ),
-            ),
-            Fact::JobDone(done) => {
-                let answer = if done.answer.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({})", done.answer)
-                };
-                state(done.job, format!("arrived at {when}{answer}"));
-            }
-            Fact::JobEnded(ended) if ended.ending == Ending::Superseded => {
-                state(ended.job, "said by another message".to_owned())
-            }
-            Fact::JobEnded(ended) => state(
-                ended.job,
-                format!("{} at {when}: {}", telling::ending(ended.ending), cause(&ended.why)),
-            ),
-            _ => {}
-        }
-    }
-    let mut label = Once("told");
-    for told in order.iter().filter_map(|job| messages.get(job)) {
-        label.line(page, &format!("{} ({}): {}", told.destination, told.text, told.state));
-    }
-    if order.is_empty() {
-        let text = match incident.terms.notify.is_empty() {
-            true => "nobody: the rule names no one to notify",
-            false => "nobody: it was silenced, or is about to be told",
-        };
-        label.line(page, text);
     }
 }
 
