@@ -120,9 +120,11 @@ impl Board {
                 entry.crashed = crashed;
             }),
             JobChange::Stopped { job } => self.edit(job, |entry| {
-                entry.hold = Hold::Taken;
-                entry.left = true;
-                entry.stopped = true;
+                if entry.hold == Hold::Running {
+                    entry.hold = Hold::Taken;
+                    entry.left = true;
+                    entry.stopped = true;
+                }
             }),
             JobChange::Later {
                 job,
