@@ -103,7 +103,7 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Actions: what they did, and how to stop and allow them
     #[command(
-        after_help = "Examples:\n  watchkeep actions\n  watchkeep actions stop                 no action begins any more\n  watchkeep actions allow                they may again\n  watchkeep actions allow shop-rollback  release one that is held"
+        after_help = "Examples:\n  watchkeep actions\n  watchkeep actions stop                 no action begins any more\n  watchkeep actions allow                they may again\n  watchkeep actions allow shop-rollback   release one that is held"
     )]
     Actions(ActionsArgs),
     /// Messages

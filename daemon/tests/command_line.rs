@@ -31,7 +31,7 @@ for = "1s"
 notify = ["me"]
 [backup.files]
 at = "0 3 * * *"
-source.folder = { path = "SOURCE" }
+source.folder = { paths = ["SOURCE"] }
 to = "local"
 keep = { last = 3 }
 [repository.local]

@@ -12,7 +12,7 @@ use super::{
     page::Page,
     show::{sentence, timeline},
     source::{Place, ask, block_on},
-    text::{plain, width},
+    text::{plain, short, width},
 };
 use crate::{
     cli::{BackupArgs, BackupVerifyArgs, NotifyTestArgs, Waiting},
@@ -133,7 +133,8 @@ pub(super) fn notify_test(arguments: &NotifyTestArgs, place: &Place, output: &Ou
         };
         if arguments.waiting.no_wait {
             output.page(&format!(
-                "queued as {job}; `watchkeep why {job}` shows what came of it\n"
+                "queued; `watchkeep why {}` shows what came of it\n",
+                short(&job.to_string())
             ))?;
             return Ok(Verdict::Well);
         }
