@@ -19,8 +19,10 @@ struct Stuck;
 
 impl Faults for Stuck {
     fn fails(&self, point: FaultPoint, commit: CommitId) -> bool {
-        while point == FaultPoint::BeforeCommit && commit.0 == 10 {
-            std::thread::park();
+        if point == FaultPoint::BeforeCommit && commit.0 == 10 {
+            loop {
+                std::thread::park();
+            }
         }
         false
     }
