@@ -133,11 +133,7 @@ async fn check(
         let what = format!("expected commit {expected} with facts from {next} on");
         return Ok(Err((None, what)));
     }
-    let sql = format!(
-        "SELECT d.seq AS digest_seq, d.digest, x.* FROM digest d LEFT JOIN ({COLUMNS_NAMED}) x ON x.seq = d.seq WHERE \
-         d.seq >= ? AND d.seq < ? ORDER BY d.seq"
-    );
-    let rows = query(sqlx::AssertSqlSafe(sql))
+    let rows = query(OF_A_COMMIT)
         .bind(stored_number(link.first.0))
         .bind(stored_number(link.first.0).saturating_add(link.n))
         .fetch_all(connection)
@@ -161,10 +157,12 @@ async fn check(
     Ok(Ok((digests.len() as u64, computed)))
 }
 
-/// The columns of a stored fact with the columns that repeat the body.
-const COLUMNS_NAMED: &str = "SELECT f.seq, f.commit_id, f.cause_seq, f.cause_reactor, f.wall, f.boot, b.boot_id, f.at, \
-                             f.watched, f.body, f.blob, f.stream, f.source, f.key, f.kind, f.service, f.trace FROM fact \
-                             f JOIN boot b ON b.id = f.boot_ref";
+/// Digests with their facts, and the columns that repeat the body. Joined one by one: a joined subquery would be built anew from
+/// all facts for each commit.
+const OF_A_COMMIT: &str = "SELECT d.seq AS digest_seq, d.digest, f.seq, f.commit_id, f.cause_seq, f.cause_reactor, f.wall, \
+                           f.boot, b.boot_id, f.at, f.watched, f.body, f.blob, f.stream, f.source, f.key, f.kind, \
+                           f.service, f.trace FROM digest d LEFT JOIN fact f ON f.seq = d.seq LEFT JOIN boot b ON b.id = \
+                           f.boot_ref WHERE d.seq >= ? AND d.seq < ? ORDER BY d.seq";
 
 fn check_fact(row: &SqliteRow, seq: Seq, commit: CommitId) -> Result<Digest, String> {
     let unreadable = |error: sqlx::Error| format!("a column cannot be read: {error}");
