@@ -141,6 +141,13 @@ impl Journal {
         self.shared.is_settled()
     }
 
+    /// True while ordinary inputs are refused because too little space is left, or because the reserve was given away and
+    /// cannot be made again.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.shared.intake.is_disk_full()
+    }
+
     /// Inputs that wait to be committed.
     #[must_use]
     pub fn backlog(&self) -> usize {

@@ -172,23 +172,26 @@ impl Desk {
         self.clocks.as_ref()
     }
 
-    /// Records what a person asked for and waits for the commit.
+    /// Records what a person asked for and waits for the commit; also while the disk is full.
     pub(crate) async fn record(&self, envelope: Envelope) -> Result<Vec<Recorded>, Problem> {
-        let Some(journal) = self.journal() else {
-            return Err(
-                Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "no daemon is running")
-                    .detail("start it with `watchkeep run`"),
-            );
-        };
-        match journal.submit_reserved(Input::Fact(Box::new(envelope))).await? {
-            Answer::Accepted { facts } => Ok(facts),
-            Answer::Duplicate { seq } => Ok(journal.fact(seq).await?.into_iter().collect()),
-            Answer::Conflict { seq } => {
-                let title = format!("this key stands for another content, recorded as fact {seq}");
-                Err(Problem::new(axum::http::StatusCode::CONFLICT, title).detail("use another Idempotency-Key"))
-            }
-            Answer::Unchanged | Answer::Superseded => Ok(Vec::new()),
-        }
+        let journal = self.running()?;
+        let answer = journal.submit_reserved(Input::Fact(Box::new(envelope))).await?;
+        recorded(journal, answer).await
+    }
+
+    /// Records what is reported, such as a deployment, and waits for the commit. It has no claim on the reserve: while the
+    /// disk is full it is refused.
+    pub(crate) async fn report(&self, envelope: Envelope) -> Result<Vec<Recorded>, Problem> {
+        let journal = self.running()?;
+        let answer = journal.submit(Input::Fact(Box::new(envelope))).await?;
+        recorded(journal, answer).await
+    }
+
+    fn running(&self) -> Result<&Journal, Problem> {
+        self.journal().ok_or_else(|| {
+            Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "no daemon is running")
+                .detail("start it with `watchkeep run`")
+        })
     }
 
     /// Wall clock now.
@@ -248,5 +251,18 @@ pub(crate) fn service_in(service: ServiceId, environment: Option<&str>, own: &st
             ServiceId::new(format!("{service}@{environment}")).map_err(|error| Problem::bad(error.to_string()))
         }
         _ => Ok(service),
+    }
+}
+
+/// The facts that an input became.
+async fn recorded(journal: &Journal, answer: Answer) -> Result<Vec<Recorded>, Problem> {
+    match answer {
+        Answer::Accepted { facts } => Ok(facts),
+        Answer::Duplicate { seq } => Ok(journal.fact(seq).await?.into_iter().collect()),
+        Answer::Conflict { seq } => {
+            let title = format!("this key stands for another content, recorded as fact {seq}");
+            Err(Problem::new(axum::http::StatusCode::CONFLICT, title).detail("use another Idempotency-Key"))
+        }
+        Answer::Unchanged | Answer::Superseded => Ok(Vec::new()),
     }
 }

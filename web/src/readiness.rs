@@ -47,8 +47,9 @@ pub(crate) async fn of(desk: &Desk) -> Readiness {
     if !journal.is_settled() {
         problems.push("a commit failed and the journal is being opened again".to_owned());
     }
+    // The journal knows more: it also refuses while the reserve, which it gave away, is free space.
     match desk.folder().space() {
-        Ok(space) if space.free_bytes < (space.total_bytes / 20).min(FREE_MIN_MAX) => {
+        Ok(space) if journal.is_disk_full() || space.free_bytes < (space.total_bytes / 20).min(FREE_MIN_MAX) => {
             let free = space.free_bytes / (1 << 20);
             problems.push(format!(
                 "the disk is nearly full ({free} MiB free): facts and telemetry are refused, pages still go out"

@@ -203,6 +203,11 @@ impl Intake {
         self.lock().shut = shut;
     }
 
+    /// True while ordinary inputs are refused for want of space.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.lock().shut == Some(Shut::DiskFull)
+    }
+
     /// Takes nothing more.
     pub(super) fn close(&self) {
         self.lock().closed = true;

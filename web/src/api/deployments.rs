@@ -57,6 +57,6 @@ pub(crate) async fn record(desk: Desk, ask: Ask) -> Result<Response, Problem> {
         Fact::DeploymentRecorded(deployment),
     );
     envelope.release = release;
-    let facts = desk.record(envelope.about(Some(service.clone()))).await?;
+    let facts = desk.report(envelope.about(Some(service.clone()))).await?;
     json(json!({ "service": service, "fact": facts.first().map(|fact| fact.seq) }))
 }
