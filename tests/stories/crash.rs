@@ -158,7 +158,7 @@ fn write_files(folder: &Path) {
     // The last word of the helper's own command line is its run directory, and that is named after the run.
     let script = format!(
         "#!/bin/sh\nrun=$(/usr/bin/tr '\\0' '\\n' < /proc/$PPID/cmdline | /usr/bin/tail -n 1)\nrun=${{run##*/}}\n\
-         echo \"begin $run\" >> {0}/acts.log\n/bin/sleep 1.5\necho \"end $run\" >> {0}/acts.log\n",
+         echo \"begin $run $PPID $(/bin/date +%T.%N)\" >> {0}/acts.log\n/bin/sleep 1.5\necho \"end $run\" >> {0}/acts.log\n",
         folder.display()
     );
     let file = folder.join("act.sh");

@@ -266,7 +266,10 @@ fn resolves(phase: &Value) -> bool {
 /// No run of an action began twice, each that began has a fact, and each that was allowed came to an end.
 pub(super) fn acts(daemon: &Daemon, log: &str) -> Vec<String> {
     let mut begun: BTreeMap<&str, usize> = BTreeMap::new();
-    for run in log.lines().filter_map(|line| line.strip_prefix("begin ")) {
+    for run in log
+        .lines()
+        .filter_map(|line| line.strip_prefix("begin ")?.split(' ').next())
+    {
         *begun.entry(run).or_default() += 1;
     }
     let facts = daemon.facts("act_starting,act_finished,action_concluded");
@@ -281,7 +284,24 @@ pub(super) fn acts(daemon: &Daemon, log: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for (run, times) in &begun {
         if *times > 1 {
-            wrong.push(format!("run {run} acted {times} times"));
+            let lines: Vec<&str> = log.lines().filter(|line| line.contains(run)).collect();
+            let happened = daemon.facts("started,act_ready,act_starting,act_finished,action_concluded,job_started,job_failed,job_done,job_ended");
+            let of_run = |fact: &&Value| {
+                fact["fact"]["kind"] == "started" || fact["fact"]["run"] == **run || fact["fact"]["job"] == **run
+            };
+            let of_run = happened
+                .iter()
+                .filter(of_run)
+                .map(|fact| format!("{} {} {}", fact["seq"], text(fact, "wall"), fact["fact"]));
+            let first = of_run.collect::<Vec<_>>();
+            let from = first
+                .iter()
+                .position(|line| line.contains(*run))
+                .unwrap_or(0)
+                .saturating_sub(1);
+            let until = first.iter().rposition(|line| line.contains(*run)).unwrap_or(0) + 2;
+            let facts = first.get(from..until.min(first.len())).unwrap_or_default().join("\n  ");
+            wrong.push(format!("run {run} acted {times} times: {lines:?}\n  {facts}"));
         }
         if !starting.contains(run) {
             wrong.push(format!("run {run} acted before that was committed"));
