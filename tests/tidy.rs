@@ -499,5 +499,9 @@ fn the_tidy_tests_see_what_they_look_for() {
 #[test]
 fn the_schema_is_current() {
     let committed = read(&tools::root().join("config/schema.json"));
-    assert_eq!(committed, daemon::schema(), "write config/schema.json again, from `daemon::schema()`");
+    assert_eq!(
+        committed,
+        daemon::schema(),
+        "write config/schema.json again, from `daemon::schema()`"
+    );
 }

@@ -33,7 +33,7 @@ pub use self::{
     },
     restore::{Listed, Order, Restored, list, restore},
     run::{Cancel, Clock, Moved, Run, Traffic},
-    schedule::{Planned, QUEUE, ScheduleReactor},
+    schedule::{Planned, ScheduleReactor, queue_of},
     settings::{
         BackupSettings, BucketPlace, FolderPlace, FolderSource, JournalSource, KeepSettings, ProveSettings,
         RepositorySettings, SourceSettings, SqliteSource,

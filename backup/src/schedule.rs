@@ -9,8 +9,15 @@ use events::{
 };
 use jiff::SignedDuration;
 
-/// Queue of all backups: one at a time, as each may take much memory and disk.
-pub const QUEUE: &str = "backup";
+/// The queue of a backup: one each, so that one that cannot be done holds up no other.
+#[must_use]
+pub fn queue_of(backup: &Name) -> Name {
+    name_of(&format!("backup/{backup}"))
+}
+
+/// A backup that ran for a time this far ahead ran by a clock that was wrong: it does not hold up the right ones. Less
+/// is a clock set back, which must not repeat a night.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(36);
 /// Most missed times that are counted one by one.
 const MISSED_MAX: usize = 1000;
 
@@ -42,15 +49,14 @@ impl ScheduleReactor {
             if !jumped && row.is_some_and(|row| row.schedule == planned.schedule) {
                 continue;
             }
-            let after = row
+            let now = fact.recorded_at.wall;
+            let done = row
                 .and_then(|row| row.last_intended)
-                .unwrap_or(Timestamp(i64::MIN))
-                .max(fact.recorded_at.wall);
+                .filter(|done| done.since(now) <= AHEAD_MAX);
+            let after = done.unwrap_or(now).max(now);
             let next = planned.calendar.next_after(after.to_jiff()).map(Timestamp::from_jiff);
-            // A forward jump passed a due time: it stays due and is made up for at the next tick.
-            let passed = row
-                .and_then(|row| row.next)
-                .filter(|next| jumped && *next <= fact.recorded_at.wall);
+            // A due time that has passed stays due and is made up for at the next tick.
+            let passed = row.and_then(|row| row.next).filter(|next| *next <= now);
             let next = passed.or(next);
             if row.is_some_and(|row| row.next == next && row.schedule == planned.schedule) {
                 continue;
@@ -107,7 +113,7 @@ impl Planned {
         let times = std::iter::once(first).chain(later.into_iter().map(Timestamp::from_jiff));
         let times: Vec<Timestamp> = times.filter(|time| *time <= now).collect();
         match (times.last(), row.last_intended) {
-            (Some(newest), Some(done)) if *newest <= done => Vec::new(),
+            (Some(newest), Some(done)) if *newest <= done && done.since(now) <= AHEAD_MAX => Vec::new(),
             _ => times,
         }
     }
@@ -118,7 +124,7 @@ fn begin(backup: &Name, due: BackupDue, fact: &Recorded, out: &mut Effects) {
     out.record(about(backup, Fact::BackupDue(due)));
     out.enqueue(Job {
         id: job,
-        queue: name_of(QUEUE),
+        queue: queue_of(backup),
         due: Due::After(fact.recorded_at.clone(), SignedDuration::ZERO),
         expires: Some(SignedDuration::from_hours(24)),
         on_crash: OnCrash::Restart,

@@ -205,6 +205,16 @@ impl BackupSettings {
         }
     }
 
+    /// What must be there to be backed up.
+    #[must_use]
+    pub fn source_paths(&self) -> Vec<PathBuf> {
+        match &self.source {
+            SourceSettings::Journal(_) => Vec::new(),
+            SourceSettings::Sqlite(sqlite) => vec![sqlite.path.clone()],
+            SourceSettings::Folder(folder) => folder.paths.iter().map(|path| path.to_path_buf()).collect(),
+        }
+    }
+
     /// Paths at or below which reading may fail.
     #[must_use]
     pub fn allow_unreadable(&self) -> Vec<PathBuf> {

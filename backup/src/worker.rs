@@ -56,6 +56,8 @@ pub struct BackupWorker {
     pub scratch: PathBuf,
     /// This host.
     pub host: String,
+    /// One at a time: each may take much memory and disk.
+    pub turn: Mutex<()>,
 }
 
 impl BackupWorker {
@@ -121,6 +123,10 @@ impl BackupWorker {
             return Outcome::Failed {
                 why: "the request cannot be written".to_owned(),
             };
+        };
+        let _turn = tokio::select! {
+            turn = self.turn.lock() => turn,
+            () = stop.stopped() => return Outcome::Later { why: "the daemon is stopping".to_owned(), not_before: None },
         };
         let id = attempt.job.id;
         let repository = self

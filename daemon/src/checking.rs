@@ -81,12 +81,32 @@ async fn reach(settings: &Settings, context: &Context) -> Vec<Finding> {
     for (name, repository) in &settings.repository {
         findings.push(reach_repository(name.as_str(), repository.clone()).await);
     }
+    for (name, backup) in &settings.backup {
+        let missing = |path: &PathBuf| (!path.exists()).then(|| path.display().to_string());
+        let paths = backup.source_paths();
+        let what = format!("backup {}: source", name.as_str());
+        findings.push(match paths.iter().find_map(missing) {
+            Some(path) => Finding::problem(what, format!("{path} is not there"), "correct the path of the source"),
+            None => Finding::ok(what, "is there"),
+        });
+    }
+    for (name, heartbeat) in &settings.heartbeat {
+        let what = format!("heartbeat {}: address", name.as_str());
+        findings.push(match heartbeat.url.read() {
+            Ok(_) => Finding::ok(what, "can be read; it is called once the daemon runs"),
+            Err(error) => Finding::problem(what, error.to_string(), "correct the secret that is named"),
+        });
+    }
     findings
 }
 
 /// Opens a repository for writing, as a backup would.
 async fn reach_repository(name: &str, repository: backup::RepositorySettings) -> Finding {
     let what = format!("repository {name}: {}", repository.describe());
+    if keeping::is_new(&repository) {
+        let detail = "nothing is there yet: the first start makes its password, the first backup the repository";
+        return Finding::ok(what, detail);
+    }
     let tried = tokio::task::spawn_blocking(move || {
         let clocks = MachineClocks::new();
         let run = backup::Run::new(keeping::host(), backup::Clock::new(move || clocks.now().wall.to_jiff()));
@@ -133,15 +153,10 @@ pub(crate) fn init(to: Option<&Path>, systemd: bool) -> miette::Result<Vec<Strin
     let to = to.unwrap_or(Path::new("watchkeep.toml"));
     write_new(to, TEMPLATE)?;
     let mut said = vec![format!("wrote {}", to.display())];
-    let key = Path::new("watchkeep-data/repository.key");
-    if !key.exists() {
-        keeping::write_password(key)
-            .into_diagnostic()
-            .wrap_err_with(|| format!("write {}", key.display()))?;
-        said.push(format!(
-            "wrote {}: the password of the backup repository. Keep a copy elsewhere: without it no backup opens",
-            key.display()
-        ));
+    if systemd {
+        said.push("the password of the backup repository is made at the first start, in watchkeep-data/repository.key under /var/lib/watchkeep: keep a copy of it elsewhere then".to_owned());
+    } else {
+        said.extend(first_key()?);
     }
     if systemd {
         let unit = to.with_file_name("watchkeep.service");
@@ -155,11 +170,24 @@ pub(crate) fn init(to: Option<&Path>, systemd: bool) -> miette::Result<Vec<Strin
     Ok(said)
 }
 
+/// Makes the password of the repository that the template names, unless it is there.
+fn first_key() -> miette::Result<Option<String>> {
+    let key = Path::new("watchkeep-data/repository.key");
+    if key.exists() {
+        return Ok(None);
+    }
+    keeping::write_password(key)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("write {}", key.display()))?;
+    let said = "the password of the backup repository. Keep a copy elsewhere: without it no backup opens";
+    Ok(Some(format!("wrote {}: {said}", key.display())))
+}
+
 fn write_new(path: &Path, text: &str) -> miette::Result<()> {
     let opened = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o640)
+        .mode(0o644)
         .open(path);
     let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
     written

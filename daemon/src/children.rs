@@ -89,7 +89,8 @@ impl RunDirectories {
         store::sync_directory(&self.runs)?;
         let log = File::create(directory.join("log"))?;
         // A group of its own: what ends the daemon from a terminal does not end the child.
-        let child = tokio::process::Command::new(std::env::current_exe()?)
+        let child = tokio::process::Command::new(crate::OWN_BINARY)
+            .arg0(std::env::current_exe()?)
             .arg("child")
             .arg(&directory)
             .stdin(Stdio::from(lock))

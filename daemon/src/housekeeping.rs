@@ -19,7 +19,7 @@ use crate::{
 const KEEP: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Most disk of telemetry when nothing is said.
 const DISK_MAX: u64 = 20 << 30;
-/// On a day on which the clock jumped nothing is pruned.
+/// On a day on which the clock jumped nothing is pruned by its age.
 const AFTER_JUMP: SignedDuration = SignedDuration::from_hours(24);
 /// Second 17 of every tenth minute; night at 04:23.
 const PRUNE_AT: &str = "17 */10 * * * *";
@@ -92,10 +92,9 @@ async fn schedule(wakers: Vec<(&'static str, Arc<Notify>)>, stop: Token) {
 async fn prune_once(held: &Record, keep: SignedDuration, bytes_max: u64) {
     let now: Timestamp = held.clocks.now().wall;
     let jumped = held.journal.views().await.now.jumped;
-    if jumped.is_some_and(|at| now.since(at.wall).abs() < AFTER_JUMP) {
-        tracing::info!("telemetry is not pruned today: the clock jumped");
-        return;
-    }
+    // A clock that moved says nothing about age; the budget holds all the same.
+    let jumped = jumped.is_some_and(|at| now.since(at.wall).abs() < AFTER_JUMP);
+    let keep = if jumped { SignedDuration::MAX } else { keep };
     match held
         .telemetry
         .retain(Retention {
@@ -158,7 +157,15 @@ async fn scrub_once(held: &Record) {
                 submit(held, Fact::TaskFailed(failed)).await;
             }
         },
-        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "verify the journal's chain"),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "verify the journal's chain");
+            let failed = events::TaskFailed {
+                task: name_of("scrub"),
+                error: format!("the journal could not be read whole: {error}"),
+                failures: 1,
+            };
+            submit(held, Fact::TaskFailed(failed)).await;
+        }
     }
 }
 

@@ -58,10 +58,15 @@ impl OtlpHttp {
     /// Decodes on a thread that serves nobody else.
     async fn decode(&self, request: IngestRequest) -> Result<Batch, Refusal> {
         let busy = Refusal::Busy { retry_after_s: 1 };
-        let _place = self.places.try_acquire().map_err(|_| busy.clone())?;
-        let _turn = self.decoding.acquire_many(turns(&request)).await.map_err(|_| busy)?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy.clone())?;
+        let turn = Arc::clone(&self.decoding)
+            .acquire_many_owned(turns(&request))
+            .await
+            .map_err(|_| busy)?;
         let (otlp, signal, arrived) = (Arc::clone(&self.otlp), self.signal, self.clocks.now().wall);
         let decoded = tokio::task::spawn_blocking(move || {
+            // Held until the work is done: a sender that hangs up does not end it.
+            let _held = (place, turn);
             let request = OtlpRequest {
                 content_type: text(&request.headers, &header::CONTENT_TYPE),
                 content_encoding: text(&request.headers, &header::CONTENT_ENCODING),
@@ -72,9 +77,12 @@ impl OtlpHttp {
             otlp.take(signal, &request)
         });
         // A panic of the decoder is ours, and the sender may try again.
-        decoded
-            .await
-            .unwrap_or_else(|_| Err(Refusal::Undecodable("the decoder failed".to_owned())))
+        decoded.await.unwrap_or_else(|_| {
+            Err(Refusal::Unavailable {
+                why: "the decoder failed".to_owned(),
+                retry_after_s: 5,
+            })
+        })
     }
 
     async fn store(&self, batch: Batch) -> Result<Answer, Refusal> {

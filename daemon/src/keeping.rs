@@ -76,10 +76,10 @@ pub(crate) async fn queues(
         ));
     }
     if !settings.backup.is_empty() {
-        queues.push((
-            name_of(backup::QUEUE),
-            Arc::new(backup_worker(settings, record, children, data)),
-        ));
+        let worker: Arc<dyn Worker> = Arc::new(backup_worker(settings, record, children, data));
+        for name in settings.backup.keys() {
+            queues.push((backup::queue_of(&journal_name(name)), Arc::clone(&worker)));
+        }
     }
     Ok(queues)
 }
@@ -104,6 +104,7 @@ fn backup_worker(settings: &Settings, record: &Record, children: Arc<dyn Childre
         journal: data.join("journal.db"),
         scratch: data.join("scratch"),
         host: host(),
+        turn: tokio::sync::Mutex::default(),
     }
 }
 
@@ -128,16 +129,19 @@ impl ReadViews for JournalViews {
 /// When the file cannot be written.
 pub(crate) fn first_password(settings: &Settings) -> miette::Result<()> {
     for repository in settings.repository.values() {
-        let (Some(folder), Some(file)) = (&repository.folder, file_of(&repository.password)) else {
-            continue;
-        };
-        if !file.exists() && !folder.path.exists() {
+        if let (Some(file), true) = (file_of(&repository.password), is_new(repository)) {
             write_password(&file)
                 .into_diagnostic()
                 .wrap_err_with(|| format!("write the password of a new repository to {}", file.display()))?;
         }
     }
     Ok(())
+}
+
+/// Whether a local repository and the file of its password are both not there yet.
+pub(crate) fn is_new(repository: &backup::RepositorySettings) -> bool {
+    let folder = repository.folder.as_ref().is_some_and(|folder| !folder.path.exists());
+    folder && file_of(&repository.password).is_some_and(|file| !file.exists())
 }
 
 fn file_of(secret: &Secret) -> Option<PathBuf> {

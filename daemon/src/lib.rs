@@ -29,6 +29,9 @@ pub use self::{
     settings::{ServiceSettings, Settings, StoreSettings, TracesSettings, WebSettings, schema},
 };
 
+/// This very binary, also when its file was replaced by a newer one meanwhile.
+pub(crate) const OWN_BINARY: &str = "/proc/self/exe";
+
 /// The whole program: reads the command line and does what it says.
 #[must_use]
 pub fn main() -> ExitCode {

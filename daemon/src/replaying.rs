@@ -8,7 +8,6 @@ use events::{
     AlertPhase, CommitId, Composer, Configured, Elapsed, Fact, Failures, Fold, Key, Name, Opening, Past, Phase,
     Recorded, Seq, Timestamp, Views, replay::facts_since,
 };
-use jiff::SignedDuration;
 use miette::{IntoDiagnostic, WrapErr};
 use serde::Serialize;
 use store::{Folder, Reader};
@@ -17,9 +16,6 @@ use crate::{plan, settings};
 
 /// Facts read at once.
 const PAGE: u32 = 1000;
-/// Before the asked time rules are given so much, so that windows are full and holds have begun.
-const WARM_UP: SignedDuration = SignedDuration::from_hours(1);
-
 /// One incident that would have been.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct WouldHave {
@@ -72,7 +68,6 @@ pub(crate) async fn test(data: &Path, rules: &Source, since: Timestamp) -> miett
         since,
         ..Tested::default()
     };
-    let from = since.plus(-WARM_UP);
     let mut configured = false;
     let mut next = Seq(1);
     loop {
@@ -84,9 +79,6 @@ pub(crate) async fn test(data: &Path, rules: &Source, since: Timestamp) -> miett
         let Some(last) = facts.last() else { break };
         next = last.seq.next();
         for fact in facts.into_iter().filter(|fact| fact.cause.is_none()) {
-            if fact.recorded_at.wall < from && matches!(fact.fact(), Fact::Tick(tick) if !tick.bins.is_empty()) {
-                continue;
-            }
             let Some(fact) = with_rules(fact, rules, &mut configured) else {
                 continue;
             };

@@ -97,6 +97,23 @@ fn choose(repository: &Repository, wanted: &str) -> miette::Result<Digest> {
         .snapshots()
         .into_diagnostic()
         .wrap_err("look for the copies")?;
+    let jobs: std::collections::BTreeSet<_> = snapshots
+        .iter()
+        .filter_map(|snapshot| snapshot.job.as_deref())
+        .collect();
+    if jobs.len() > 1 {
+        let newest = |job: &&str| {
+            let last = snapshots.iter().rfind(|snapshot| snapshot.job.as_deref() == Some(*job));
+            last.map_or_else(String::new, |last| {
+                format!("{job}: --snapshot {} of {}", last.id.short(), last.time)
+            })
+        };
+        let help = jobs.iter().map(newest).collect::<Vec<_>>().join("; ");
+        return Err(miette::miette!(
+            help = help,
+            "the repository holds copies of several backups: say which"
+        ));
+    }
     snapshots
         .last()
         .map(|snapshot| snapshot.id)

@@ -34,6 +34,8 @@ use crate::{
 
 /// Version of the binary.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How long the record of the end may take: a journal that hangs must not hold up the end.
+const LAST_WORD: Duration = Duration::from_secs(3);
 /// Failures of tasks that wait to be recorded.
 const FAILURES_MAX: usize = 64;
 
@@ -89,6 +91,8 @@ pub async fn start(setup: Setup) -> miette::Result<Running> {
     let context = context(&settings, &data, &setup.clocks)?;
 
     observing::export(&settings, context.client().clone());
+    // Before anything begins: a daemon that cannot be reached must not act.
+    let doors = serve::bind(&settings, &data).await?;
     let record = record::open(&setup, &folder, &mut supervisor).await?;
     let described = Arc::new(banner::describe(&setup.source, &settings));
     let app = App {
@@ -130,7 +134,7 @@ pub async fn start(setup: Setup) -> miette::Result<Running> {
         supervisor.restarting(Stage::Collect, "heartbeat".to_owned(), task);
     }
     housekeeping::start(&settings, &record, &mut supervisor);
-    let socket = serve::start(&settings, &app, &record.telemetry, &data, &mut supervisor).await?;
+    let socket = serve::start(doors, &settings, &app, &record.telemetry, &mut supervisor);
     Ok(Running {
         app,
         record,
@@ -165,8 +169,9 @@ impl Running {
             reason: reason.to_owned(),
         });
         let envelope = events::Envelope::new(name_of("daemon"), name_of("daemon"), stopped);
-        if let Err(error) = self.record.journal.submit_reserved(envelope.into()).await {
-            tracing::warn!(%error, "record the end");
+        let recorded = tokio::time::timeout(LAST_WORD, self.record.journal.submit_reserved(envelope.into())).await;
+        if !matches!(recorded, Ok(Ok(_))) {
+            tracing::warn!("the end could not be recorded");
         }
         self.supervisor.stop().await;
         if let Err(error) = std::fs::remove_file(&self.socket) {
@@ -251,7 +256,10 @@ async fn may_reload(named: Option<&Path>, running: &Running) -> bool {
     let wrong = match settings::source(named) {
         Err(report) => format!("{report:?}"),
         Ok(source) => match settings::read(&source) {
-            Ok(_) => return true,
+            Ok(settings) => match could_start(&settings, running).await {
+                Ok(()) => return true,
+                Err(report) => format!("{report:?}"),
+            },
             Err(mistakes) => mistakes.render(false),
         },
     };
@@ -269,15 +277,27 @@ async fn may_reload(named: Option<&Path>, running: &Running) -> bool {
     false
 }
 
+/// Whether a daemon of these settings would come up: what can be tried beside the one that runs is tried.
+async fn could_start(settings: &Settings, running: &Running) -> miette::Result<()> {
+    if settings.data() != running.data {
+        let (now, new) = (running.data.display(), settings.data().display().to_string());
+        return Err(miette::miette!(
+            "[store] path changed from {now} to {new}: stop the daemon and start it anew for that"
+        ));
+    }
+    serve::try_out(settings, running.app.described.listen.as_deref()).await?;
+    let context = context(settings, &running.data, &running.record.clocks)?;
+    collect::watches(settings, &context).map(drop)
+}
+
 /// Replaces this process by a new one of the same command; returns only when that fails.
 fn start_anew() -> miette::Report {
     use std::os::unix::process::CommandExt;
-    let binary = match std::env::current_exe() {
-        Ok(binary) => binary,
-        Err(error) => return miette::miette!("find the own binary: {error}"),
+    // The file of that name, which may be a newer version; else the binary that runs.
+    let arguments = || std::env::args_os().skip(1);
+    let error = match std::env::current_exe().ok().filter(|binary| binary.exists()) {
+        Some(binary) => std::process::Command::new(binary).args(arguments()).exec(),
+        None => std::process::Command::new(crate::OWN_BINARY).args(arguments()).exec(),
     };
-    let error = std::process::Command::new(binary)
-        .args(std::env::args_os().skip(1))
-        .exec();
     miette::miette!("start anew after a reload: {error}")
 }

@@ -1,6 +1,6 @@
 //! The gates: pure answers to "may this act begin?", each with its reason in words.
 
-use events::{ActionRun, Gate, Incident, Migrations, Moment, Name, Network, Reading, Status, Views, name_of};
+use events::{ActionRun, Gate, Incident, Migrations, Moment, Name, Network, Phase, Reading, Status, Views, name_of};
 use jiff::SignedDuration;
 
 /// When an action may run, in the terms of the log.
@@ -96,11 +96,24 @@ impl Guard {
     }
 }
 
+/// A proposal that is older is not worth acting on: the world has moved on.
+pub(crate) const PROPOSAL_MAX: SignedDuration = SignedDuration::from_mins(15);
+
 /// What the gates say right before the act.
 #[must_use]
-pub fn still_open(views: &Views, run: &ActionRun, kill_switch: bool) -> Vec<Gate> {
+pub fn still_open(views: &Views, run: &ActionRun, kill_switch: bool, now: &Moment) -> Vec<Gate> {
     let incident = views.incidents.get(&run.incident.to_string());
-    let firing = incident.is_some_and(|incident| incident.resolved.is_none());
+    let phase = incident
+        .and_then(|incident| views.phases.get(incident.rule.as_str()))
+        .map(|row| row.phase);
+    let firing = phase == Some(Phase::Firing);
+    let age = now.at.since(run.proposed.at);
+    let fresh = age <= PROPOSAL_MAX && views.now.watching;
+    let fresh_words = if views.now.watching {
+        format!("proposed {} ago, limit {}", text(age), text(PROPOSAL_MAX))
+    } else {
+        "nothing was looked at since the daemon started".to_owned()
+    };
     let release = run
         .service
         .as_ref()
@@ -111,6 +124,7 @@ pub fn still_open(views: &Views, run: &ActionRun, kill_switch: bool) -> Vec<Gate
         |release| format!("{} was deployed meanwhile", release.current.version),
     );
     vec![
+        gate("fresh", fresh, fresh_words),
         gate(
             "still_firing",
             firing,

@@ -9,10 +9,7 @@ use events::{
 };
 use jiff::SignedDuration;
 
-use crate::guard::{Guard, still_open, text, up};
-
-/// After so much elapsed time an act that never began is not worth beginning.
-const ACT_EXPIRES: SignedDuration = SignedDuration::from_mins(15);
+use crate::guard::{Guard, PROPOSAL_MAX, still_open, text, up};
 
 /// An action as configured, in the terms of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +71,7 @@ impl GuardReactor {
                 id: run,
                 queue: name_of(&format!("act/{action}")),
                 due: Due::After(fact.recorded_at.clone(), SignedDuration::ZERO),
-                expires: Some(ACT_EXPIRES),
+                expires: Some(PROPOSAL_MAX),
                 on_crash: OnCrash::Observe,
                 work: Work::Act {
                     action,
@@ -100,7 +97,7 @@ impl Reactor for GuardReactor {
         match fact.fact() {
             Fact::AlertPhase(phase) if phase.opens() => self.propose(views, fact, phase, out),
             Fact::ActionProposed(proposed) => conclude_unless_acting(views, proposed, out),
-            Fact::ActReady(ready) => last_word(views, ready, out),
+            Fact::ActReady(ready) => last_word(views, fact, ready, out),
             Fact::ActRefused(gated) => conclude(views, gated.run, ActionResult::Refused, &refusal(&gated.gates), out),
             Fact::ActFinished(finished) => {
                 if let Some(why) = failure(&finished.end) {
@@ -153,14 +150,14 @@ fn conclude_unless_acting(views: &Views, proposed: &ActionProposed, out: &mut Ef
 }
 
 /// The last word before the act. An act that was allowed before a crash and never begun may be allowed again.
-fn last_word(views: &Views, ready: &ActReady, out: &mut Effects) {
+fn last_word(views: &Views, fact: &Recorded, ready: &ActReady, out: &mut Effects) {
     let Some(run) = views.runs.get(&ready.run.to_string()) else {
         return;
     };
     if !matches!(run.state, RunState::Proposed | RunState::Starting) {
         return;
     }
-    let gates = still_open(views, run, ready.kill_switch);
+    let gates = still_open(views, run, ready.kill_switch, &fact.recorded_at);
     let open = gates.iter().all(|gate| gate.open);
     let gated = ActGated {
         run: ready.run,

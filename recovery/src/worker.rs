@@ -49,6 +49,8 @@ impl ActWorker {
     /// Runs, or goes on waiting for, the child of a job.
     async fn act_and_record(&self, id: JobId, act: &dyn ActKind, report: &dyn Reporter, stop: &dyn Stop) -> Outcome {
         match self.children.run(id, &act.task(), act.deadline(), &NoLines, stop).await {
+            // The helper is gone without a word: the target is asked before anybody is.
+            Some(end) if end.ended == ActEnd::Unknown => self.ask_target(id, act, report, stop).await,
             Some(end) => self.record(id, end, report).await,
             None => Outcome::Later {
                 why: "the daemon is stopping; the act goes on and is found again".to_owned(),
@@ -149,6 +151,10 @@ impl Worker for ActWorker {
                 why: "the action is not configured any more".to_owned(),
             };
         };
+        // An attempt whose end could not be recorded: it is not asked for again, only recorded.
+        if self.children.find(id).await != Found::NeverBegun {
+            return self.act_and_record(id, act, report, stop).await;
+        }
         let ready = Fact::ActReady(ActReady {
             run: id,
             kill_switch: (self.kill_switch)(),

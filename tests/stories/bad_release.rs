@@ -28,7 +28,11 @@ impl Shop {
             script: folder.join("rollback.sh"),
             runs: folder.join("runs.log"),
         };
-        let text = format!("#!/bin/sh\necho ran >> {}\nprintf 1.0 > {}\necho rolled back\n", shop.runs.display(), shop.live.display());
+        let text = format!(
+            "#!/bin/sh\necho ran >> {}\nprintf 1.0 > {}\necho rolled back\n",
+            shop.runs.display(),
+            shop.live.display()
+        );
         fs::write(&shop.script, text).unwrap();
         fs::write(&shop.live, "1.0").unwrap();
         shop
@@ -37,7 +41,9 @@ impl Shop {
     /// A second of traffic as the service's SDK would report it; version 2.0 fails in one of twenty.
     fn report(&self, daemon: &Daemon, round: usize) {
         let broken = fs::read_to_string(&self.live).unwrap() == "2.0";
-        let spans: Vec<Value> = (0..40).map(|index| span(round * 40 + index, broken && index % 20 == 0)).collect();
+        let spans: Vec<Value> = (0..40)
+            .map(|index| span(round * 40 + index, broken && index % 20 == 0))
+            .collect();
         let body = json!({ "resourceSpans": [{
             "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "shop" } }] },
             "scopeSpans": [{ "spans": spans }],
@@ -53,7 +59,10 @@ impl Shop {
 
 fn span(number: usize, failed: bool) -> Value {
     #[expect(clippy::disallowed_methods, reason = "the sender's clock, not the daemon's")]
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos();
     json!({
         "traceId": format!("{:032x}", number + 1),
         "spanId": format!("{:016x}", number + 1),
@@ -90,7 +99,9 @@ fn watcher(folder: &Path, nginx: &Nginx, hook: &Webhook, shop: &Shop, mode: &str
         nginx.url(),
         shop.script.display()
     );
-    Setup::new(folder, &configuration).env("HOOK_URL", &hook.url()).env("HOOK_KEY", KEY)
+    Setup::new(folder, &configuration)
+        .env("HOOK_URL", &hook.url())
+        .env("HOOK_KEY", KEY)
 }
 
 /// Good traffic first, then a deployment that breaks one request of twenty, until `done`.
@@ -107,7 +118,16 @@ fn deploy_the_bad_one(daemon: &Daemon, shop: &Shop, mut done: impl FnMut() -> bo
     assert_eq!(first.code, 0, "{}", first.err);
     report(&mut || daemon.facts("tick").len() >= 4);
     fs::write(&shop.live, "2.0").unwrap();
-    let second = daemon.cli(&["deploy", "record", "shop", "2.0", "--migrations", "none", "--by", "alice"]);
+    let second = daemon.cli(&[
+        "deploy",
+        "record",
+        "shop",
+        "2.0",
+        "--migrations",
+        "none",
+        "--by",
+        "alice",
+    ]);
     assert_eq!(second.code, 0, "{}", second.err);
     report(&mut done);
 }
@@ -115,9 +135,15 @@ fn deploy_the_bad_one(daemon: &Daemon, shop: &Shop, mut done: impl FnMut() -> bo
 #[test]
 fn a_bad_release_is_rolled_back_on_evidence_and_explained() {
     let folder = tempfile::tempdir().unwrap();
-    let (nginx, hook, shop) = (Nginx::start(&folder.path().join("nginx")), Webhook::start(), Shop::new(folder.path()));
+    let (nginx, hook, shop) = (
+        Nginx::start(&folder.path().join("nginx")),
+        Webhook::start(),
+        Shop::new(folder.path()),
+    );
     let daemon = watcher(folder.path(), &nginx, &hook, &shop, "automatic").start();
-    deploy_the_bad_one(&daemon, &shop, || !daemon.facts("action_concluded").is_empty() && resolved(&daemon));
+    deploy_the_bad_one(&daemon, &shop, || {
+        !daemon.facts("action_concluded").is_empty() && resolved(&daemon)
+    });
 
     assert_eq!(shop.times_rolled_back(), 1, "the act was done once");
     assert_eq!(fs::read_to_string(&shop.live).unwrap(), "1.0");
@@ -128,24 +154,48 @@ fn a_bad_release_is_rolled_back_on_evidence_and_explained() {
         .iter()
         .map(|fact| fact["fact"]["kind"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(order, ["action_proposed", "act_ready", "act_starting", "act_finished", "action_concluded"]);
+    assert_eq!(
+        order,
+        [
+            "action_proposed",
+            "act_ready",
+            "act_starting",
+            "act_finished",
+            "action_concluded"
+        ]
+    );
 
     let incident = concluded["fact"]["incident"].as_str().unwrap();
     let why = daemon.cli(&["why", incident]);
     assert_eq!(why.code, 0, "{}", why.err);
-    for part in ["shop-errors", "error_rate(shop, 10s)", "2.0", "alice", "shop-rollback", "rollback.sh", "verified"] {
+    for part in [
+        "shop-errors",
+        "error_rate(shop, 10s)",
+        "2.0",
+        "alice",
+        "shop-rollback",
+        "rollback.sh",
+        "verified",
+    ] {
         assert!(why.out.contains(part), "{part:?} is missing in\n{}", why.out);
     }
     assert!(why.out.lines().count() <= 60, "it does not fit a screen:\n{}", why.out);
     let told = hook.wait_for(3, SOON);
     let said: String = told.iter().map(|delivery| delivery.request.text()).collect();
-    assert!(said.contains("2.0 deployed") && said.contains("shop-rollback"), "{said}");
+    assert!(
+        said.contains("2.0 deployed") && said.contains("shop-rollback"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_dry_run_says_what_it_would_do_and_does_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let (nginx, hook, shop) = (Nginx::start(&folder.path().join("nginx")), Webhook::start(), Shop::new(folder.path()));
+    let (nginx, hook, shop) = (
+        Nginx::start(&folder.path().join("nginx")),
+        Webhook::start(),
+        Shop::new(folder.path()),
+    );
     let daemon = watcher(folder.path(), &nginx, &hook, &shop, "dry-run").start();
     deploy_the_bad_one(&daemon, &shop, || !daemon.facts("action_concluded").is_empty());
     assert_eq!(daemon.facts("action_concluded")[0]["fact"]["result"], "dry_run");
@@ -156,7 +206,11 @@ fn a_dry_run_says_what_it_would_do_and_does_nothing() {
 #[test]
 fn the_kill_switch_refuses_and_pages() {
     let folder = tempfile::tempdir().unwrap();
-    let (nginx, hook, shop) = (Nginx::start(&folder.path().join("nginx")), Webhook::start(), Shop::new(folder.path()));
+    let (nginx, hook, shop) = (
+        Nginx::start(&folder.path().join("nginx")),
+        Webhook::start(),
+        Shop::new(folder.path()),
+    );
     let daemon = watcher(folder.path(), &nginx, &hook, &shop, "automatic").start();
     assert_eq!(daemon.cli(&["actions", "stop"]).code, 0);
     deploy_the_bad_one(&daemon, &shop, || !daemon.facts("action_concluded").is_empty());
@@ -166,5 +220,8 @@ fn the_kill_switch_refuses_and_pages() {
 }
 
 fn resolved(daemon: &Daemon) -> bool {
-    daemon.facts("alert_phase").iter().any(|fact| fact["fact"]["from"] == "clearing" && fact["fact"]["to"] == "inactive")
+    daemon
+        .facts("alert_phase")
+        .iter()
+        .any(|fact| fact["fact"]["from"] == "clearing" && fact["fact"]["to"] == "inactive")
 }

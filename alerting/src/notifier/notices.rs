@@ -111,6 +111,9 @@ impl Notifier {
             BackupStage::Prove => "could not be restored",
             _ => return,
         };
+        if !failed.is_about_the_copy() {
+            return;
+        }
         let copy = failed
             .snapshot
             .as_deref()

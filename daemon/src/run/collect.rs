@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use collectors::probe::{Anchors, OwnNetwork, ProbeSink, Runner, StatusOf, Watch};
+use collectors::probe::{Anchors, OwnNetwork, ProbeSettings, ProbeSink, Runner, StatusOf, Watch};
 use events::{Batch, Input, Name, NetworkChanged, ProbeResult, Record, Stop};
 use futures_util::FutureExt;
 use jiff::SignedDuration;
@@ -51,6 +51,15 @@ impl ProbeSink for Sink {
     }
 }
 
+/// Makes all probes ready; nothing looks yet.
+pub(super) fn watches(settings: &Settings, context: &Context) -> miette::Result<Vec<Watch>> {
+    let watch = |(name, probe): (&config::Name, &ProbeSettings)| {
+        Watch::new(name, probe, context)
+            .map_err(|mistake| miette::miette!("probe {}: {}", name.as_str(), mistake.message))
+    };
+    settings.probe.iter().map(watch).collect()
+}
+
 /// Starts all probes.
 pub(super) fn start(
     settings: &Settings,
@@ -58,12 +67,7 @@ pub(super) fn start(
     context: &Context,
     supervisor: &mut Supervisor,
 ) -> miette::Result<()> {
-    let mut watches = Vec::new();
-    for (name, probe) in &settings.probe {
-        let watch = Watch::new(name, probe, context)
-            .map_err(|mistake| miette::miette!("probe {}: {}", name.as_str(), mistake.message))?;
-        watches.push(watch);
-    }
+    let watches = watches(settings, context)?;
     record.journal.expect(watches.iter().map(expected).collect());
     let (results, waiting) = mpsc::channel(RESULTS_MAX);
     let (telemetry, stop) = (record.telemetry.clone(), supervisor.token(Stage::Work));

@@ -7,7 +7,7 @@ use std::{
 
 use miette::{IntoDiagnostic, WrapErr};
 use store::telemetry::Telemetry;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use web::{App, Host, Members, bind_socket, serve_socket, serve_tcp, socket_router, tcp_router};
 
 use crate::{
@@ -16,27 +16,66 @@ use crate::{
     supervisor::{SharedStop, Stage, Supervisor},
 };
 
-/// Opens socket and address; returns where the socket is.
-pub(super) async fn start(
-    settings: &Settings,
-    app: &App,
-    telemetry: &Telemetry,
-    data: &Path,
-    supervisor: &mut Supervisor,
-) -> miette::Result<PathBuf> {
+/// The two listeners, bound and not yet served.
+pub(super) struct Doors {
+    path: PathBuf,
+    members: Members,
+    socket: UnixListener,
+    tcp: TcpListener,
+}
+
+/// Binds socket and address.
+pub(super) async fn bind(settings: &Settings, data: &Path) -> miette::Result<Doors> {
+    let tcp = listen(settings.listen()).await?;
     let path = crate::settings::socket_of(data);
-    let members = Members {
-        group: settings.web.group.as_ref().map(|group| group_id(group)).transpose()?,
-    };
+    let members = members(settings)?;
     let socket = bind_socket(&path, &members)
         .into_diagnostic()
         .wrap_err_with(|| format!("open the socket {}", path.display()))?;
-    let address = settings.listen();
-    let listener = TcpListener::bind(address).await.into_diagnostic().wrap_err_with(|| {
+    Ok(Doors {
+        path,
+        members,
+        socket,
+        tcp,
+    })
+}
+
+/// Whether the listeners of other settings could be bound beside those that are.
+pub(super) async fn try_out(settings: &Settings, bound: Option<&str>) -> miette::Result<()> {
+    members(settings)?;
+    if bound != Some(settings.listen()) {
+        listen(settings.listen()).await?;
+    }
+    Ok(())
+}
+
+async fn listen(address: &str) -> miette::Result<TcpListener> {
+    TcpListener::bind(address).await.into_diagnostic().wrap_err_with(|| {
         format!(
             "listen on {address}: if another program has it, set another address: [web] listen = \"127.0.0.1:4319\""
         )
-    })?;
+    })
+}
+
+fn members(settings: &Settings) -> miette::Result<Members> {
+    let group = settings.web.group.as_ref().map(|group| group_id(group)).transpose()?;
+    Ok(Members { group })
+}
+
+/// Serves both; returns where the socket is.
+pub(super) fn start(
+    doors: Doors,
+    settings: &Settings,
+    app: &App,
+    telemetry: &Telemetry,
+    supervisor: &mut Supervisor,
+) -> PathBuf {
+    let Doors {
+        path,
+        members,
+        socket,
+        tcp,
+    } = doors;
     let stop: SharedStop = Arc::new(supervisor.token(Stage::Serve));
     let router = socket_router(app.clone());
     supervisor.essential(
@@ -48,8 +87,8 @@ pub(super) async fn start(
         names: settings.web.names.clone(),
     };
     let router = tcp_router(app.clone(), host, ingest::kinds(settings, telemetry, &app.clocks));
-    supervisor.essential(Stage::Serve, "http", serve_tcp(listener, router, stop));
-    Ok(path)
+    supervisor.essential(Stage::Serve, "http", serve_tcp(tcp, router, stop));
+    path
 }
 
 /// Number of a group by name. Source: group(5).

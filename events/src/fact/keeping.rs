@@ -172,6 +172,15 @@ pub struct BackupFailed {
     pub snapshot: Option<String>,
 }
 
+impl BackupFailed {
+    /// True when the copy itself is no good; false when it could not be looked at, such as by a broken network.
+    #[must_use]
+    pub fn is_about_the_copy(&self) -> bool {
+        let stage = matches!(self.stage, BackupStage::Verify | BackupStage::Prove);
+        stage && matches!(self.reason.as_str(), "corrupt" | "mismatch" | "no_record" | "not_found")
+    }
+}
+
 /// Copies were removed by retention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotsPruned {

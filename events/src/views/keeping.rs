@@ -146,7 +146,7 @@ impl Views {
     }
 
     fn fail_backup(&mut self, failed: &BackupFailed, stamp: Stamp) {
-        if let (Some(snapshot), BackupStage::Verify | BackupStage::Prove) = (&failed.snapshot, failed.stage) {
+        if let (Some(snapshot), true) = (&failed.snapshot, failed.is_about_the_copy()) {
             self.snapshots
                 .edit(snapshot, |row| row.damaged = Some(failed.detail.clone()));
         }
