@@ -3,12 +3,16 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bad_release;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod disk_full;
+#[cfg(test)]
+mod night;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
-mod bad_release;
-#[cfg(test)]
-mod night;
+mod power_cut;
 #[cfg(test)]
 mod trace;

@@ -1,8 +1,9 @@
 /* Records what a program does to the files under a folder, for a replayer that rebuilds what a power cut would leave.
  *
  * Loaded with LD_PRELOAD. POWER_ROOT is the folder, POWER_LOG the record, POWER_FAIL_SYNC (optional) the number, from 1, of the
- * sync call that fails with EIO without reaching the disk. One lock is held over each call and its record, so that the order of
- * the records is the order of the calls; a sync is recorded when it is done. One record is one write to a file opened O_APPEND:
+ * sync call that fails with EIO without reaching the disk; with POWER_FAIL_SYNC_KILLS the program dies right there. One lock is
+ * held over each call and its record, so that the order of the records is the order of the calls; a sync is recorded when it is
+ * done. One record is one write to a file opened O_APPEND:
  *
  *   op (1 byte)  inode (8)  a (8)  length (8)  payload (length)           all numbers little-endian
  *   O open: a = 1 if it made the file, payload = path      W write: a = offset, payload = data
@@ -16,6 +17,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -213,6 +215,7 @@ static int sync_recorded(int fd, long call) {
     int result, saved;
     if (S_ISREG(about.st_mode) && ++syncs == fail_sync) {
         record('X', about.st_ino, 0, "", 0);
+        if (getenv("POWER_FAIL_SYNC_KILLS")) kill(getpid(), SIGKILL);
         result = -1;
         saved = EIO;
     } else {

@@ -271,13 +271,29 @@ fn apply(names: &mut Names, naming: &Naming) {
 }
 
 impl Content {
-    /// All that was pending is safe; what a failed sync let go stays unsafe where nothing newer covers it.
+    /// All that was pending is safe, and so is the file's size; bytes that a failed sync let go stay unsafe where nothing newer
+    /// covers them.
     fn synced(&mut self, bytes: &[u8]) {
-        for change in std::mem::take(&mut self.pending) {
-            put(&mut self.durable, &change, bytes);
-            if let Change::Write { offset, data } = &change {
-                let newer = *offset..offset + data.len();
-                self.orphaned = self.orphaned.drain(..).flat_map(|old| without(old, &newer)).collect();
+        let let_go = std::mem::take(&mut self.orphaned);
+        let pending = std::mem::take(&mut self.pending);
+        // What a failed sync let go are bytes; the size is the file system's own record, and goes with the next sync.
+        for (change, let_go) in let_go
+            .into_iter()
+            .map(|change| (change, true))
+            .chain(pending.into_iter().map(|change| (change, false)))
+        {
+            match &change {
+                Change::Write { .. } if let_go => self.orphaned.push(change),
+                Change::Write { offset, data } => {
+                    put(&mut self.durable, &change, bytes);
+                    let newer = *offset..offset + data.len();
+                    self.orphaned = self.orphaned.drain(..).flat_map(|old| without(old, &newer)).collect();
+                }
+                Change::Size(size) => {
+                    put(&mut self.durable, &change, bytes);
+                    let beyond = *size..usize::MAX;
+                    self.orphaned = self.orphaned.drain(..).flat_map(|old| without(old, &beyond)).collect();
+                }
             }
         }
     }
