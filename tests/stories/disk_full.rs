@@ -154,6 +154,10 @@ fn assert_refuses(daemon: &Daemon, acknowledged: &mut Acknowledged) {
 }
 
 /// After there is room again everything is taken within five seconds.
+#[expect(
+    clippy::print_stderr,
+    reason = "what was met, and how long it took, is worth knowing"
+)]
 fn assert_recovers(daemon: &Daemon, acknowledged: &mut Acknowledged) {
     let began = Instant::now();
     wait::until("everything to be taken again", RECOVERY, || {
@@ -164,6 +168,10 @@ fn assert_recovers(daemon: &Daemon, acknowledged: &mut Acknowledged) {
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "what was met, and how long it took, is worth knowing"
+)]
 fn a_full_disk_refuses_and_pages_still_go_out() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::mount(&folder.path().join("data"), DISK_MIB);
@@ -238,6 +246,10 @@ fn a_start_on_a_full_disk_watches_and_tells() {
 
 /// Ten times the load it can take. It measures, so it runs alone.
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "what was met, and how long it took, is worth knowing"
+)]
 fn ten_times_the_load_alone_is_refused_and_pages_still_go_out() {
     let folder = tempfile::tempdir().unwrap();
     let (mut nginx, hook) = (Nginx::start(folder.path()), Webhook::start());

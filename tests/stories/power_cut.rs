@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use self::driver::{Control, Life};
 
 /// How many cuts unless `WATCHKEEP_CUTS` says otherwise.
-const CUTS: usize = 1000;
+const CUTS: usize = 400;
 /// Syncs that fail, each in a run of its own.
 const FAILURES: usize = 20;
 /// Cuts of each of those runs.
@@ -139,6 +139,10 @@ fn cuts() -> usize {
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "what was met, and how long it took, is worth knowing"
+)]
 fn a_cut_at_any_moment_loses_nothing_acknowledged() {
     let bench = Bench::new();
     let life = |first, steps| Life::new(first, steps, Control::None);
@@ -157,6 +161,10 @@ fn a_cut_at_any_moment_loses_nothing_acknowledged() {
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "what was met, and how long it took, is worth knowing"
+)]
 fn a_failed_sync_loses_nothing_acknowledged() {
     let bench = Bench::new();
     let (began, syncs, mut states) = (Instant::now(), bench.syncs(), 0);
@@ -181,6 +189,10 @@ fn a_failed_sync_loses_nothing_acknowledged() {
 
 /// Negative control: commits that do not wait for the disk.
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "what was met, and how long it took, is worth knowing"
+)]
 fn control_not_waiting_for_the_disk_is_caught() {
     let bench = Bench::new();
     let trace = bench.record(&[Life::new(0, 40, Control::Normal)]);
@@ -194,6 +206,10 @@ fn control_not_waiting_for_the_disk_is_caught() {
 
 /// Negative control: disks that spoil what lies beside the bytes they write, and a store that trusts them.
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "what was met, and how long it took, is worth knowing"
+)]
 fn control_trusting_disks_with_neighbours_is_caught() {
     let bench = Bench::new();
     let trace = bench.record(&[Life::new(0, 60, Control::Powersafe)]);
@@ -207,6 +223,10 @@ fn control_trusting_disks_with_neighbours_is_caught() {
 
 /// Negative control: a start after a failed sync that believes the page cache.
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "what was met, and how long it took, is worth knowing"
+)]
 fn control_no_checkpoint_at_open_is_caught() {
     let bench = Bench::new();
     let syncs = bench.syncs();
