@@ -188,13 +188,17 @@ enum At {
 }
 
 impl At {
-    fn choose(random: &mut Random) -> Self {
+    /// Two of 25 kills wait for a child; the dice decide about the others.
+    fn choose(number: usize, random: &mut Random) -> Self {
+        match number % 25 {
+            7 => return Self::Child(Kind::Backup, random.millis(0, 800)),
+            17 => return Self::Child(Kind::Act, random.millis(0, 1000)),
+            _ => {}
+        }
         match random.below(100) {
             0..55 => Self::Time(random.millis(0, 700)),
             55..80 => Self::Time(random.millis(0, 2500)),
-            80..95 => Self::Acknowledgement,
-            95..98 => Self::Child(Kind::Act, random.millis(0, 1000)),
-            _ => Self::Child(Kind::Backup, random.millis(0, 800)),
+            _ => Self::Acknowledgement,
         }
     }
 
@@ -243,11 +247,11 @@ struct Struck {
 fn storm(house: &mut House, load: &Load, watch: &Watch) -> Struck {
     let mut random = Random::seeded("crash");
     let mut struck = Struck::default();
-    for _ in 0..kills() {
+    for number in 0..kills() {
         house.throw_dice(&mut random);
         house.daemon.launch();
         load.shared.daemon.store(house.daemon.process().id(), Ordering::SeqCst);
-        let at = At::choose(&mut random);
+        let at = At::choose(number, &mut random);
         if let At::Child(kind, _) = at {
             ask_for_child(house, kind);
         }
