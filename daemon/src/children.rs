@@ -49,6 +49,17 @@ impl RunDirectories {
             return;
         };
         for entry in entries.flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "begun") {
+                let is_wanted = path
+                    .file_stem()
+                    .and_then(|name| name.to_str())
+                    .is_some_and(|name| waiting.contains(name));
+                if !is_wanted && let Err(error) = std::fs::remove_file(&path) {
+                    tracing::warn!(mark = %path.display(), %error, "remove the mark of an ended act");
+                }
+                continue;
+            }
             let is_wanted = entry.file_name().to_str().is_some_and(|name| waiting.contains(name));
             if is_wanted || is_locked(&entry.path()).unwrap_or(true) {
                 continue;
@@ -66,7 +77,7 @@ impl RunDirectories {
     /// Starts the child, unless it was begun before.
     fn begin(&self, job: JobId, task: &ChildTask, deadline: Duration) -> io::Result<Option<tokio::process::Child>> {
         let directory = self.directory(job);
-        if directory.join("started").exists() || is_locked(&directory)? {
+        if directory.join("started").exists() || mark_of(&directory).exists() || is_locked(&directory)? {
             return Ok(None);
         }
         if directory.exists() {
@@ -103,6 +114,11 @@ impl RunDirectories {
     }
 }
 
+/// The mark of an act that was begun, beside its run directory: whatever becomes of that, the act is not begun again.
+fn mark_of(directory: &Path) -> PathBuf {
+    directory.with_extension("begun")
+}
+
 /// Whether somebody holds the lock of a run directory.
 fn is_locked(directory: &Path) -> io::Result<bool> {
     let file = match OpenOptions::new().read(true).write(true).open(directory.join("lock")) {
@@ -129,7 +145,7 @@ fn find(directory: &Path) -> Found {
     if let Some(end) = read_json(directory, "rc") {
         return Found::Ended(end);
     }
-    if directory.join("started").exists() {
+    if directory.join("started").exists() || mark_of(directory).exists() {
         Found::Lost
     } else {
         Found::NeverBegun

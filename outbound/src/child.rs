@@ -18,6 +18,8 @@ pub enum ChildTask {
         environment: Vec<(String, String)>,
         /// Where it runs.
         directory: Option<String>,
+        /// True for an act: whatever becomes of the run directory, it is never run a second time.
+        once: bool,
     },
     /// Run a task of the backup crate; the text is its own.
     Backup {

@@ -51,11 +51,14 @@ fn work(directory: &Path) -> io::Result<()> {
     let begun = Instant::now();
     write_whole(directory, "started", &serde_json::to_vec(&std::process::id())?)?;
     let deadline = Duration::from_millis(order.deadline_ms);
+    let repeated = matches!(&order.task, ChildTask::Command { once: true, .. }) && !is_first_time(directory)?;
     let (ended, output) = match &order.task {
+        _ if repeated => (ActEnd::Unknown, "it was begun before and is not begun again".to_owned()),
         ChildTask::Command {
             argv,
             environment,
             directory: place,
+            ..
         } => command(argv, environment, place.as_deref(), deadline),
         ChildTask::Backup { request } => backup_task(directory, request, deadline)?,
     };
@@ -67,6 +70,18 @@ fn work(directory: &Path) -> io::Result<()> {
         output,
     };
     write_whole(directory, "rc", &serde_json::to_vec(&end)?)
+}
+
+/// Leaves a mark beside the run directory that outlives it; false when there was one. It is on disk before the act is.
+fn is_first_time(directory: &Path) -> io::Result<bool> {
+    let mark = super::mark_of(directory);
+    match OpenOptions::new().write(true).create_new(true).open(&mark) {
+        Ok(file) => file.sync_all()?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    store::sync_directory(mark.parent().unwrap_or(directory))?;
+    Ok(true)
 }
 
 /// Runs a command in a process group of its own and ends the group at the deadline.

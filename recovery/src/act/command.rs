@@ -34,7 +34,7 @@ pub struct CommandAct {
 }
 
 impl CommandAct {
-    fn task_of(&self, argv: &[String]) -> ChildTask {
+    fn task_of(&self, argv: &[String], once: bool) -> ChildTask {
         ChildTask::Command {
             argv: argv.to_vec(),
             environment: self
@@ -43,6 +43,7 @@ impl CommandAct {
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
             directory: self.directory.clone(),
+            once,
         }
     }
 }
@@ -67,11 +68,11 @@ fn mistake(argv: &Located<Vec<String>>) -> Option<config::Mistake> {
 
 impl ActKind for CommandAct {
     fn task(&self) -> ChildTask {
-        self.task_of(&self.argv)
+        self.task_of(&self.argv, true)
     }
 
     fn observe(&self) -> Option<ChildTask> {
-        self.observe.as_ref().map(|argv| self.task_of(argv))
+        self.observe.as_ref().map(|argv| self.task_of(argv, false))
     }
 
     fn deadline(&self) -> Duration {
