@@ -1,7 +1,7 @@
 //! The command line: questions and orders go over the socket, answers come out as pages or as they are.
 
 mod asking;
-mod failure;
+pub(crate) mod failure;
 mod local;
 mod output;
 mod page;

@@ -219,7 +219,7 @@ pub(crate) fn run(named: Option<&Path>) -> ExitCode {
     reason = "the reason of an end has to reach whoever started the daemon"
 )]
 fn fail(report: &miette::Report) -> ExitCode {
-    eprintln!("watchkeep: {report:?}");
+    eprintln!("{}", crate::command::failure::Failure::from_report(1, report).text());
     ExitCode::FAILURE
 }
 
