@@ -18,6 +18,7 @@ pub mod daemon;
 pub mod disk;
 pub mod faketime;
 pub mod http;
+mod installed;
 pub mod netns;
 pub mod nginx;
 pub mod ports;

@@ -14,7 +14,7 @@ use std::process::Command;
 
 pub use replay::{Damage, Replay};
 
-use crate::tools;
+use crate::{installed::installed, tools};
 
 /// Records what programs do under one folder.
 #[derive(Debug)]
@@ -202,7 +202,7 @@ fn collect(root: &Path, folder: &Path, base: &mut Vec<Base>) {
 /// The recorder as a library to preload, compiled when its source is newer.
 fn library() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/power/recorder.c");
-    let library = tools::target().join("test-tools/power-recorder.so");
+    let library = installed("").join("power-recorder.so");
     let age = |path: &Path| std::fs::metadata(path).and_then(|about| about.modified()).ok();
     if age(&library) < age(&source) {
         // Compiled beside and renamed: tests of several processes may do this at once.

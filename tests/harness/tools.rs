@@ -3,15 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The build's `target` folder, found from the running test binary.
-#[must_use]
-pub fn target() -> PathBuf {
-    let binary = std::env::current_exe().unwrap();
-    let found = binary
-        .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").exists() || folder.ends_with("target"));
-    found.expect("a test binary runs from a target folder").to_owned()
-}
+use crate::installed::installed;
 
 /// The folder with the programs of the current build profile, such as `target/debug`.
 #[must_use]
@@ -36,12 +28,6 @@ pub fn root() -> PathBuf {
 pub fn script(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/scripts").join(name);
     assert!(path.exists(), "{} is missing", path.display());
-    path
-}
-
-fn installed(relative: &str) -> PathBuf {
-    let path = target().join("test-tools").join(relative);
-    assert!(path.exists(), "{} is missing: run ./test --prepare", path.display());
     path
 }
 

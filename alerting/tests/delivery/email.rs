@@ -12,6 +12,7 @@ use events::Outcome;
 use outbound::FindingState;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
+use super::installed::installed;
 use super::{composed, context, job, secret, settings};
 
 struct Server {
@@ -34,14 +35,7 @@ fn root() -> PathBuf {
 
 /// The interpreter with the packages that `./test --prepare` installs.
 fn python() -> Command {
-    let binary = std::env::current_exe().unwrap();
-    let target = binary
-        .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").exists())
-        .unwrap();
-    let python = target.join("test-tools/python/bin/python3");
-    assert!(python.exists(), "{} is missing: run ./test --prepare", python.display());
-    Command::new(python)
+    Command::new(installed("python/bin/python3"))
 }
 
 /// An authority and a certificate of `localhost` that it signed.

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of a test crate")]
 
 mod email;
+#[path = "../../../tests/harness/installed.rs"]
+mod installed;
 mod webhook;
 
 use std::{path::Path, sync::Arc};

@@ -3,6 +3,9 @@
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+#[path = "../../../tests/harness/installed.rs"]
+mod installed;
+#[cfg(test)]
 mod interrupted;
 #[cfg(test)]
 mod maintain;

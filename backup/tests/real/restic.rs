@@ -9,10 +9,11 @@ use std::{
 use backup::{Access, Location, Order, Reason, Repository, Source, restore};
 
 use crate::{
+    installed::installed,
     s3,
     support::{
         PASSWORD, Place, RECOVERY, Server, assert_same_tree, backup_and_prove, child_that_backs_up, output, refused,
-        run, signal, tool, wait_until,
+        run, signal, wait_until,
     },
 };
 
@@ -198,7 +199,7 @@ fn stock_restic_reads_our_repository_over_s3() {
     let place = Place::new();
     place.fill();
     let server = Server::start(|port| {
-        let mut command = Command::new(tool("python/bin/moto_server"));
+        let mut command = Command::new(installed("python/bin/moto_server"));
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         command
     });

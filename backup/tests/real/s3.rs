@@ -4,8 +4,9 @@ use std::{fs, process::Command};
 
 use backup::{Access, Limits, Location, Order, Reason, Repository, S3, restore};
 
+use crate::installed::installed;
 use crate::support::{
-    PASSWORD, Place, Server, backup_and_prove, files_below, flip, noise, output, refused, run, tool, wait_until,
+    PASSWORD, Place, Server, backup_and_prove, files_below, flip, noise, output, refused, run, wait_until,
 };
 
 pub(crate) const ACCESS: &str = "an-access-key";
@@ -29,7 +30,7 @@ pub(crate) fn settings(port: u16) -> S3 {
 fn server(place: &Place) -> Server {
     fs::create_dir_all(place.path("s3/backups")).unwrap();
     Server::start(|port| {
-        let mut command = Command::new(tool("s3s/s3s-fs"));
+        let mut command = Command::new(installed("s3s/s3s-fs"));
         command.args([
             "--access-key",
             ACCESS,

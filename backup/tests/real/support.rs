@@ -247,15 +247,3 @@ impl Drop for Server {
         drop(self.child.wait());
     }
 }
-
-/// A program that `./test --prepare` installed below `target/test-tools`.
-pub(crate) fn tool(relative: &str) -> PathBuf {
-    let binary = std::env::current_exe().unwrap();
-    let target = binary
-        .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").exists())
-        .unwrap();
-    let path = target.join("test-tools").join(relative);
-    assert!(path.exists(), "{} is missing: run ./test --prepare", path.display());
-    path
-}
