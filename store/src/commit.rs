@@ -41,7 +41,8 @@ const FAILURES_WITHIN: Duration = Duration::from_secs(60);
 /// How often the writer looks after space and a journal that stayed closed.
 const TEND_EVERY: Duration = Duration::from_secs(1);
 
-/// Commits what is submitted. There is one for each journal; it ends when told to, after what waits was committed.
+/// Commits what is submitted. There is one for each journal; it ends when told to, after what waits was committed. Dropped
+/// before that (its task panicked) it leaves nobody waiting: what waits, and what comes later, is refused at once.
 pub struct Writer {
     shared: Arc<Shared>,
     environment: Environment,
@@ -272,6 +273,12 @@ impl Writer {
         self.shared.take_over(&engine, entries);
         self.engine = Some(engine);
         Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.intake.abandon();
     }
 }
 

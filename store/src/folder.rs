@@ -17,6 +17,10 @@ use crate::StoreError;
 /// Size of the reserve file: enough for the facts of the hours until somebody makes room.
 pub const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Telemetry stops this much before ordinary facts do, so that what is measured never takes the room of what is decided.
+pub const TELEMETRY_AHEAD_BYTES: u64 = 64 * 1024 * 1024;
+/// Most bytes that have to stay free when nothing is said; 5 % of a large disk would be a lot.
+const FLOOR_MAX: u64 = 1024 * 1024 * 1024;
 /// Most of a lock file that is read.
 const HOLDER_MAX: u64 = 4096;
 
@@ -59,6 +63,39 @@ pub struct Space {
     pub free_bytes: u64,
     /// Bytes in all.
     pub total_bytes: u64,
+}
+
+/// What there is still room for. The order is that in which a filling disk is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// Everything.
+    Enough,
+    /// Telemetry is refused; facts are taken.
+    NoTelemetry,
+    /// Ordinary facts are refused, too; what must go on goes on.
+    NoFacts,
+}
+
+impl Space {
+    /// Bytes that have to stay free for ordinary facts to be taken: what is said, else 5 % of the file system, at most
+    /// 1 GiB.
+    #[must_use]
+    pub fn floor_bytes(&self, said: Option<u64>) -> u64 {
+        said.unwrap_or_else(|| (self.total_bytes / 20).min(FLOOR_MAX))
+    }
+
+    /// What there is still room for. A floor of nothing switches both limits off.
+    #[must_use]
+    pub fn room(&self, said: Option<u64>) -> Room {
+        let floor = self.floor_bytes(said);
+        if self.free_bytes < floor {
+            Room::NoFacts
+        } else if floor > 0 && self.free_bytes < floor.saturating_add(TELEMETRY_AHEAD_BYTES) {
+            Room::NoTelemetry
+        } else {
+            Room::Enough
+        }
+    }
 }
 
 /// The data folder. Owned ([`Folder::own`]) until dropped, or only looked at ([`Folder::look`]).
@@ -267,4 +304,38 @@ fn write_holder(lock: &mut File, holder: &Holder) -> std::io::Result<()> {
     lock.set_len(0)?;
     lock.seek(SeekFrom::Start(0))?;
     lock.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn telemetry_is_refused_before_facts_are() {
+        let room = |free_mib: u64, total_mib: u64| {
+            let space = Space {
+                free_bytes: free_mib << 20,
+                total_bytes: total_mib << 20,
+            };
+            space.room(None)
+        };
+        // 5 % of 2,000 MiB is 100; 1 GiB of a large disk.
+        for (total, floor) in [(2_000, 100), (1_000_000, 1024)] {
+            assert_eq!(room(floor + 64, total), Room::Enough, "{total}");
+            assert_eq!(room(floor + 63, total), Room::NoTelemetry, "{total}");
+            assert_eq!(room(floor, total), Room::NoTelemetry, "{total}");
+            assert_eq!(room(floor - 1, total), Room::NoFacts, "{total}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_holds_and_nothing_switches_it_off() {
+        let space = Space {
+            free_bytes: 10,
+            total_bytes: 1000,
+        };
+        assert_eq!(space.room(Some(11)), Room::NoFacts);
+        assert_eq!(space.room(Some(10)), Room::NoTelemetry);
+        assert_eq!(space.room(Some(0)), Room::Enough);
+    }
 }

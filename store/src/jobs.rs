@@ -177,10 +177,12 @@ impl Jobs {
             };
             self.journal.submit_item(None, Some(begun)).await?;
         }
+        let began = self.journal.shared.clocks.now().boot;
         let mut board = self.journal.shared.jobs.lock();
         board.edit(id, |entry| {
             entry.hold = Hold::Running;
             entry.tried = true;
+            entry.begun_at = Some(began);
             entry.left = false;
             entry.stopped = false;
         });

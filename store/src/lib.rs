@@ -12,7 +12,7 @@ mod tick;
 pub use self::{
     commit::{Expected, QUEUE_BYTES, QUEUE_MAX, Writer},
     error::{StoreError, chain_of},
-    folder::{Folder, Holder, RESERVE_BYTES, Space, sync_directory},
+    folder::{Folder, Holder, RESERVE_BYTES, Room, Space, TELEMETRY_AHEAD_BYTES, sync_directory},
     jobs::{Begun, JobStatus, Jobs, Taken},
     journal::{
         ChainDamage, ChainReport, Committed, FactQuery, Journal, PAGE_MAX, Page, Reader, Releases, ViewRow, ViewsGuard,

@@ -191,8 +191,14 @@ pub struct TelemetryStats {
     pub refused_large: u64,
     /// Transactions that failed, since the start.
     pub failed: u64,
+    /// Those of them that failed one after the other up to now, a full disk left out.
+    pub failed_in_a_row: u64,
     /// Blocks found damaged, since the start.
     pub damaged: u64,
+    /// How long what waits longest has been waiting, or what is being committed takes; in milliseconds.
+    pub stalled_ms: u64,
+    /// True while batches are refused because the disk is nearly full.
+    pub disk_full: bool,
 }
 
 /// Which release each service runs, by the last recorded deployment.
@@ -362,7 +368,10 @@ impl Telemetry {
     pub fn stats(&self) -> TelemetryStats {
         let (queued, queued_bytes) = self.shared.queue.depth();
         let carried_row = self.carried_row();
+        let (stalled, disk_full) = self.shared.queue.standing();
         TelemetryStats {
+            stalled_ms: u64::try_from(stalled.as_millis()).unwrap_or(u64::MAX),
+            disk_full,
             queued,
             queued_bytes,
             carried_row,

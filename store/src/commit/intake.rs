@@ -214,6 +214,18 @@ impl Intake {
         self.arrived.notify_one();
     }
 
+    /// There is no writer any more: what waits is refused, as is all that comes.
+    pub(super) fn abandon(&self) {
+        let waiting = {
+            let mut state = self.lock();
+            state.closed = true;
+            (std::mem::take(&mut state.reserved), std::mem::take(&mut state.ordinary))
+        };
+        for mut item in waiting.0.items.into_iter().chain(waiting.1.items) {
+            item.answer(Err(SubmitError::Stopping));
+        }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }

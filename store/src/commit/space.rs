@@ -8,8 +8,6 @@ use crate::{Folder, Options, StoreError, chain_of, folder, folder::RESERVE_BYTES
 
 /// How often the free space is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Most bytes that are asked to be free when nothing is configured; 5 % of a large disk would be a lot.
-const FLOOR_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Watches over the space of the data folder.
 pub(super) struct SpaceGuard {
@@ -67,9 +65,7 @@ impl SpaceGuard {
     /// Whether ordinary facts may be taken; makes the reserve again first.
     fn has_room(&self) -> Result<bool, StoreError> {
         let space = folder::space(&self.folder)?;
-        let floor = self
-            .free_min_bytes
-            .unwrap_or_else(|| (space.total_bytes / 20).min(FLOOR_MAX));
+        let floor = space.floor_bytes(self.free_min_bytes);
         let missing = std::fs::metadata(&self.reserve).map_or(0, |file| file.len()) < RESERVE_BYTES;
         let needed = if missing {
             floor.saturating_add(RESERVE_BYTES)

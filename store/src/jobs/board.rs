@@ -69,6 +69,7 @@ impl Board {
                 entry.left = known.left;
                 entry.stopped = known.stopped;
                 entry.tried = known.tried;
+                entry.begun_at = known.begun_at;
             }
             self.insert(entry);
         }

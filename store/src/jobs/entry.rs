@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     pub(crate) stopped: bool,
     /// An attempt was made since this process started.
     pub(crate) tried: bool,
+    /// When the last of them began.
+    pub(crate) begun_at: Option<Boottime>,
     pub(crate) hold: Hold,
 }
 
@@ -57,6 +59,7 @@ impl Entry {
             left: false,
             stopped: false,
             tried: false,
+            begun_at: None,
             hold: Hold::Free,
         }
     }

@@ -242,6 +242,15 @@ impl Queue {
         (waiting.requests.len(), waiting.bytes)
     }
 
+    /// How long the oldest of what waits, or what is being committed, has not been answered; and whether the disk is nearly
+    /// full.
+    pub(super) fn standing(&self) -> (Duration, bool) {
+        let waiting = lock(&self.waiting);
+        let oldest = waiting.requests.front().map(|request| request.at);
+        let since = oldest.into_iter().chain(waiting.committing).min();
+        (since.map_or(Duration::ZERO, |since| since.elapsed()), waiting.full)
+    }
+
     /// Drops what waits: there is no writer any more.
     pub(super) fn abandon(&self) {
         let mut waiting = lock(&self.waiting);

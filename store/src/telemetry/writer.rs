@@ -20,12 +20,10 @@ use super::{
     queue::{Next, Request, Task},
     reading, retention,
 };
-use crate::{StoreError, chain_of, folder};
+use crate::{Room, StoreError, chain_of, folder};
 
 /// How often the free space is looked at.
 const SPACE_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
-/// Telemetry stops this much before ordinary facts do.
-const BEFORE_FACTS_BYTES: u64 = 64 << 20;
 
 /// The one who writes. Run it in a supervised task; dropping it refuses everything from then on.
 pub struct TelemetryWriter {
@@ -123,12 +121,8 @@ impl TelemetryWriter {
         self.space_checked = Some(Instant::now());
         match folder::space(&self.shared.folder) {
             Ok(space) => {
-                let database = &self.shared.options.database;
-                let wanted = database
-                    .free_min_bytes
-                    .unwrap_or_else(|| (space.total_bytes / 20).min(1 << 30));
-                let full = space.free_bytes < wanted.saturating_add(BEFORE_FACTS_BYTES) && wanted > 0;
-                self.shared.queue.set_full(full);
+                let room = space.room(self.shared.options.database.free_min_bytes);
+                self.shared.queue.set_full(room != Room::Enough);
             }
             Err(error) => tracing::warn!(error = chain_of(&error), "the free space is not known"),
         }
@@ -174,6 +168,7 @@ impl TelemetryWriter {
             }
             Err((error, group)) => {
                 self.doubt = true;
+                shared.failed_once_more(&error);
                 for request in group {
                     request.answer(Err(error.clone()));
                 }
@@ -187,7 +182,9 @@ impl TelemetryWriter {
         };
         let error = result.err().map(|error| {
             tracing::error!(error = chain_of(&error), "a commit of telemetry failed");
-            TelemetryError::from(error)
+            let error = TelemetryError::from(error);
+            shared.failed_once_more(&error);
+            error
         });
         answer(fresh, repeats, error.as_ref(), &shared);
     }
@@ -219,6 +216,7 @@ impl TelemetryWriter {
         for (row, block) in rows.into_iter().zip(&prepared) {
             shared.count(row, &block.packed, arrived, block.records.iter().copied());
         }
+        shared.stats().failed_in_a_row = 0;
         self.doubt = false;
         Ok(())
     }
@@ -231,6 +229,14 @@ impl Drop for TelemetryWriter {
 }
 
 impl Shared {
+    /// Counts a failure to write; a full disk is known by itself.
+    fn failed_once_more(&self, error: &TelemetryError) {
+        if !matches!(error, TelemetryError::DiskFull { .. }) {
+            let mut stats = self.stats();
+            stats.failed_in_a_row = stats.failed_in_a_row.saturating_add(1);
+        }
+    }
+
     /// Takes what was pruned out of the figures.
     fn pruned(&self, removed: &Removed) {
         let mut stats = self.stats();

@@ -1,14 +1,17 @@
 //! What a caller is told is true, whatever becomes of a commit.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use events::{Answer, CommitId, SubmitError, replay};
 use store::{Acknowledge, FaultPoint, Faults, Options};
 
-use crate::bench::{Echo, Engine, HandClock, Running, Sqlite, Toys, ask, eventually, keyed};
+use crate::bench::{Echo, Engine, HandClock, Running, Sqlite, Toys, ask, eventually, keyed, note};
 
 /// Fails at one point of one commit.
 pub(crate) struct Once {
@@ -170,6 +173,45 @@ async fn three_failures_stop_the_ordinary_intake_until_one_succeeds<E: Engine>()
         running.submit(keyed("a", "one")).await.is_ok()
     })
     .await;
+}
+
+/// Panics in mid-commit once it is armed.
+#[derive(Default)]
+struct Bomb(AtomicBool);
+
+impl Faults for Bomb {
+    fn fails(&self, _: FaultPoint, _: CommitId) -> bool {
+        assert!(!self.0.load(Ordering::SeqCst), "put in by a test");
+        false
+    }
+}
+
+/// More than one commit takes: some are in hand when the writer panics, some wait, one comes later.
+async fn a_writer_that_panics_leaves_nobody_waiting<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let bomb = Arc::new(Bomb::default());
+    let faults: Arc<dyn Faults> = bomb.clone();
+    let options = Options {
+        faults: Some(faults),
+        ..Options::default()
+    };
+    let running = Arc::new(Running::start(&engine, &clock, options).await);
+    bomb.0.store(true, Ordering::SeqCst);
+    let mut callers = tokio::task::JoinSet::new();
+    for number in 0..600 {
+        let running = Arc::clone(&running);
+        callers.spawn(async move { running.submit(note(&number.to_string())).await });
+    }
+    let answers = tokio::time::timeout(Duration::from_secs(20), callers.join_all()).await;
+    let answers = answers.expect("everybody is answered");
+    assert!(answers.iter().all(|answer| *answer == Err(SubmitError::Stopping)));
+    let later = tokio::time::timeout(Duration::from_secs(20), running.submit(note("later"))).await;
+    assert_eq!(later.expect("the door is shut"), Err(SubmitError::Stopping));
+}
+
+#[tokio::test]
+async fn panicked() {
+    a_writer_that_panics_leaves_nobody_waiting::<Sqlite>().await;
 }
 
 #[tokio::test]
