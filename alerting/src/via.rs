@@ -69,5 +69,5 @@ fn told(error: &dyn std::error::Error) -> String {
         }
         cause = next.source();
     }
-    crate::words::clip(&text, 300)
+    crate::words::clip(&outbound::in_words(&text), 300)
 }

@@ -163,6 +163,22 @@ impl Look {
     }
 }
 
+impl Look {
+    /// What it found, in a line: the reason, and what stood there in brackets; neither is said twice.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let reason = self.reason.text();
+        let detail = self.detail.trim();
+        if detail.is_empty() {
+            reason.to_owned()
+        } else if detail.to_lowercase().contains(&reason.to_lowercase()) {
+            detail.to_owned()
+        } else {
+            format!("{reason} ({detail})")
+        }
+    }
+}
+
 /// One result of a probe, second look included: what the writer compares with the view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeResult {

@@ -29,6 +29,12 @@ impl Timestamp {
         SignedDuration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// This moment without its fraction of a second: what a person reads.
+    #[must_use]
+    pub fn whole_seconds(self) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(1_000_000_000)))
+    }
+
     /// The same moment as jiff's type, for calendars and display.
     #[must_use]
     pub fn to_jiff(self) -> jiff::Timestamp {

@@ -4,6 +4,7 @@
 //! version. Page, API and command line read these rows and fold nothing a second time.
 
 mod acting;
+mod changes;
 mod keeping;
 mod telling;
 mod watching;

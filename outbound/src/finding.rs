@@ -74,5 +74,5 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         next = cause.source();
     }
-    text
+    crate::in_words(&text)
 }

@@ -10,6 +10,7 @@ mod policy;
 mod resolver;
 mod target;
 mod tls;
+mod words;
 
 pub use self::{
     connect::{ConnectError, Connected},
@@ -20,4 +21,5 @@ pub use self::{
     resolver::{ResolveError, Resolver},
     target::{is_private_address, is_private_target},
     tls::{Tls, TlsError},
+    words::in_words,
 };

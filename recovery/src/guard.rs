@@ -72,7 +72,11 @@ impl Guard {
             gate(
                 "breach_after_deployment",
                 incident.breach_began >= began,
-                format!("breach began {}, deployment {began}", incident.breach_began),
+                format!(
+                    "breach began {}, deployment {}",
+                    incident.breach_began.whole_seconds(),
+                    began.whole_seconds()
+                ),
             ),
             gate(
                 "clock",
@@ -205,7 +209,7 @@ pub fn up(views: &Views, name: &Name) -> (bool, Vec<Reading>) {
     };
     let reading = |(probe, row): &(&str, &events::Probe)| Reading {
         what: format!("up({probe})"),
-        value: format!("{} since {}", row.look.reason.text(), row.since.wall),
+        value: format!("{} since {}", row.look.reason.text(), row.since.wall.whole_seconds()),
         limit: String::new(),
         holds: match row.status {
             Status::Pass => Some(true),

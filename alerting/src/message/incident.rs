@@ -1,7 +1,7 @@
 //! The message of an incident. It answers five questions, in this order: since when, why, what changed just before,
 //! what was done, what to do now.
 
-use events::{Change, Incident, IncidentId, JobId, Moment, Reading, Severity, Timestamp, Views};
+use events::{ActionRun, Change, Incident, IncidentId, JobId, Moment, Reading, RunState, Severity, Timestamp, Views};
 
 use super::{Draft, IncidentBody, Kind};
 use crate::words::{clip, count, duration, moment, stretch};
@@ -31,12 +31,13 @@ pub(super) fn draft(views: &Views, id: IncidentId, what: What, now: &Moment, cov
     let Some(incident) = views.incidents.get(&id.to_string()) else {
         return gone(id, kind, covers);
     };
+    let acting = acting(views, id);
     Draft {
         kind,
         severity: incident.terms.severity,
         title: title(incident, what, now.wall),
-        text: text(incident, what, now.wall),
-        incident: Some(body(incident, what)),
+        text: text(incident, what, now.wall, &acting),
+        incident: Some(body(incident, what, &acting)),
         covers,
     }
 }
@@ -146,13 +147,35 @@ fn line(reading: &Reading) -> String {
     clip(&format!("{}: {}{limit}", reading.what, reading.value), LINE_MAX)
 }
 
-fn text(incident: &Incident, what: What, now: Timestamp) -> String {
+/// What actions do about it that are not concluded, each in one sentence.
+fn acting(views: &Views, id: IncidentId) -> Vec<String> {
+    let runs = views.runs.iter().map(|(_, run)| run);
+    let said = |run: &ActionRun| {
+        let how = match (run.state, run.starting, run.finished) {
+            (RunState::Starting, Some(stamp), _) => format!("acts since {}, not ended yet", moment(stamp.wall)),
+            (RunState::Verifying, _, Some(stamp)) => {
+                format!(
+                    "has acted, waits since {} for what it should bring about",
+                    moment(stamp.wall)
+                )
+            }
+            (RunState::Failed, ..) => "has acted and failed".to_owned(),
+            _ => "is about to act".to_owned(),
+        };
+        clip(&format!("{} {how}: {}", run.action, run.command), LINE_MAX)
+    };
+    runs.filter(|run| run.incident == id && run.acts()).map(said).collect()
+}
+
+fn text(incident: &Incident, what: What, now: Timestamp, acting: &[String]) -> String {
     let mut lines = vec![since(incident, what, now)];
+    let is_over = matches!(what, What::Resolved { .. });
     let (readings, asked) = match what {
         What::Resolved { .. } if !incident.last_readings.is_empty() => (&incident.last_readings, "Why it is over:"),
+        What::Reminder => (&incident.readings, "Why it fired:"),
         _ => (&incident.readings, "Why:"),
     };
-    if matches!(what, What::Resolved { .. }) {
+    if is_over {
         section(
             &mut lines,
             "Why it began:",
@@ -166,24 +189,26 @@ fn text(incident: &Incident, what: What, now: Timestamp) -> String {
         "not recorded"
     };
     section(&mut lines, asked, readings.iter().map(line), why);
-    let changes = incident
-        .changes
-        .iter()
-        .map(|change| changed(change, incident.breach_began));
+    if let Some((at, since)) = incident.read_since().filter(|_| what == What::Reminder) {
+        let asked = format!("Last seen, {}:", moment(at.wall));
+        section(&mut lines, &asked, since.iter().map(line), why);
+    }
+    let changes = incident.changes_by_nearness();
+    let changes = changes.into_iter().map(|change| changed(change, incident));
     section(
         &mut lines,
         "Changed just before:",
         changes,
         "nothing recorded in the last hour",
     );
-    section(&mut lines, "Done:", done(incident).into_iter(), "nothing yet");
+    let nothing = if is_over {
+        "nothing by an action, and nobody had taken it"
+    } else {
+        "nothing yet"
+    };
+    section(&mut lines, "Done:", done(incident, acting).into_iter(), nothing);
     lines.push("To do:".to_owned());
-    if let Some(runbook) = incident
-        .terms
-        .runbook
-        .as_ref()
-        .filter(|_| !matches!(what, What::Resolved { .. }))
-    {
+    if let Some(runbook) = incident.terms.runbook.as_ref().filter(|_| !is_over) {
         lines.push(format!("  {}", clip(runbook, LINE_MAX)));
     }
     lines.extend(commands(incident, what).iter().map(|command| format!("  {command}")));
@@ -223,8 +248,8 @@ fn section(into: &mut Vec<String>, asked: &str, answers: impl Iterator<Item = St
 }
 
 /// `shop 1.4.2 deployed (was 1.4.1), 2m 4s before, 2026-11-21 03:10:00 UTC`.
-fn changed(change: &Change, began: Timestamp) -> String {
-    let distance = began.since(change.wall);
+fn changed(change: &Change, incident: &Incident) -> String {
+    let distance = incident.breach_began.since(change.wall);
     let side = if distance.is_negative() {
         "after it began"
     } else {
@@ -233,7 +258,7 @@ fn changed(change: &Change, began: Timestamp) -> String {
     clip(
         &format!(
             "{}, {} {side}, {}",
-            change.text,
+            change.text_for(incident.service.as_ref()),
             duration(distance),
             moment(change.wall)
         ),
@@ -241,8 +266,9 @@ fn changed(change: &Change, began: Timestamp) -> String {
     )
 }
 
-fn done(incident: &Incident) -> Vec<String> {
-    let mut done: Vec<String> = incident.actions.iter().map(|action| clip(action, LINE_MAX)).collect();
+fn done(incident: &Incident, acting: &[String]) -> Vec<String> {
+    let concluded = incident.actions.iter().map(|action| clip(action, LINE_MAX));
+    let mut done: Vec<String> = concluded.chain(acting.iter().cloned()).collect();
     if let Some(ack) = &incident.ack {
         let note = ack.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
         done.push(clip(&format!("{} has taken it{note}", ack.by), LINE_MAX));
@@ -262,7 +288,7 @@ fn commands(incident: &Incident, what: What) -> Vec<String> {
     }
 }
 
-fn body(incident: &Incident, what: What) -> IncidentBody {
+fn body(incident: &Incident, what: What, acting: &[String]) -> IncidentBody {
     let readings = match what {
         What::Resolved { .. } if !incident.last_readings.is_empty() => &incident.last_readings,
         _ => &incident.readings,
@@ -276,6 +302,7 @@ fn body(incident: &Incident, what: What) -> IncidentBody {
     let change = |change: &Change| Change {
         wall: change.wall,
         text: clip(&change.text, 200),
+        service: change.service.clone(),
     };
     IncidentBody {
         id: incident.id,
@@ -289,6 +316,7 @@ fn body(incident: &Incident, what: What) -> IncidentBody {
         actions: incident
             .actions
             .iter()
+            .chain(acting)
             .take(LINES_MAX)
             .map(|action| clip(action, 200))
             .collect(),
@@ -297,3 +325,6 @@ fn body(incident: &Incident, what: What) -> IncidentBody {
         commands: commands(incident, what),
     }
 }
+
+#[cfg(test)]
+mod tests;

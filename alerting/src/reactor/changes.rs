@@ -1,6 +1,6 @@
 //! What changed just before a breach: the question that nobody else answers.
 
-use events::{Change, Elapsed, Network, Release, Stamp, Views};
+use events::{Change, Elapsed, Network, Release, ServiceId, Stamp, Views};
 use jiff::SignedDuration;
 
 use crate::rules::Rule;
@@ -14,10 +14,9 @@ const CHANGES_MAX: usize = 10;
 pub(super) fn before(views: &Views, rule: &Rule, began: Stamp, now: Elapsed) -> Vec<Change> {
     let from = began.at.plus(-LOOK_BACK);
     let recent = |stamp: &Stamp| stamp.at >= from && stamp.at <= now && stamp.seq.0 > 0;
-    let mut changes: Vec<(bool, Stamp, String)> = Vec::new();
+    let mut changes: Vec<(Option<&str>, Stamp, String)> = Vec::new();
     for (service, release) in views.releases.iter().filter(|(_, release)| recent(&release.recorded)) {
-        let own = rule.service.as_ref().is_some_and(|own| own.as_str() == service);
-        changes.push((own, release.recorded, deployed(service, release)));
+        changes.push((Some(service), release.recorded, deployed(service, release)));
     }
     let now_row = &views.now;
     if let Some(configured) = now_row
@@ -26,23 +25,28 @@ pub(super) fn before(views: &Views, rule: &Rule, began: Stamp, now: Elapsed) -> 
         .filter(|row| row.replaced && recent(&row.changed))
     {
         changes.push((
-            false,
+            None,
             configured.changed,
             "the configuration of Watchkeep was changed".to_owned(),
         ));
     }
     if let Some(jumped) = now_row.jumped.filter(recent) {
-        changes.push((false, jumped, "the clock of this machine jumped".to_owned()));
+        changes.push((None, jumped, "the clock of this machine jumped".to_owned()));
     }
     if now_row.network == Network::Online && recent(&now_row.network_since) {
         let text = "the network of this machine came back".to_owned();
-        changes.push((false, now_row.network_since, text));
+        changes.push((None, now_row.network_since, text));
     }
     // Its own deployments are never cut away.
-    changes.sort_by_key(|(own, stamp, _)| (!own, std::cmp::Reverse(stamp.seq)));
+    let own = rule.service.as_ref().map(ServiceId::as_str);
+    changes.sort_by_key(|(service, stamp, _)| (own.is_none() || *service != own, std::cmp::Reverse(stamp.seq)));
     changes.truncate(CHANGES_MAX);
     changes.sort_by_key(|(_, stamp, _)| stamp.seq);
-    let told = |(_, stamp, text): (bool, Stamp, String)| Change { wall: stamp.wall, text };
+    let told = |(service, stamp, text): (Option<&str>, Stamp, String)| Change {
+        wall: stamp.wall,
+        text,
+        service: service.and_then(|service| ServiceId::new(service).ok()),
+    };
     changes.into_iter().map(told).collect()
 }
 

@@ -163,15 +163,9 @@ fn unknown(reason: &'static str) -> Unknown {
 
 /// `connection refused (10.0.0.1:443)`: the reason, and what was found in brackets.
 fn described(name: &str, row: &Probe) -> Reading {
-    let reason = row.look.reason.text();
-    let value = if row.look.detail.is_empty() {
-        reason.to_owned()
-    } else {
-        format!("{reason} ({})", row.look.detail)
-    };
     Reading {
         what: format!("probe {name}"),
-        value,
+        value: row.look.said(),
         limit: String::new(),
         holds: (row.status == Status::Fail).then_some(false),
     }

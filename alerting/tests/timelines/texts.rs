@@ -38,7 +38,7 @@ fn a_firing_message_answers_the_five_questions() {
          Why:\n  up(shop): fail\n  probe shop: connection refused (10.0.0.1:443)\n\
          Changed just before:\n  \
          shop 1.4.2 deployed by ada (was 1.4.1), 1m before, 2026-11-21 03:09:00 UTC\n  \
-         cart 7 deployed by ada, 1m before, 2026-11-21 03:09:00 UTC\n\
+         cart 7 deployed by ada (another service), 1m before, 2026-11-21 03:09:00 UTC\n\
          Done: nothing yet\n\
          To do:\n  https://wiki.example/shop\n  watchkeep why ID\n  watchkeep ack ID\n  watchkeep silence shop-down --for 1h"
     );

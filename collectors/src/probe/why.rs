@@ -55,7 +55,20 @@ fn of_connect_io(address: SocketAddr, error: &io::Error) -> Look {
         }
         _ => Reason::ConnectionReset,
     };
-    fail(reason, format!("connect to {address}: {error}"))
+    // The reason says it all, unless the system knows better.
+    match reason {
+        Reason::ConnectRefused | Reason::ConnectTimeout => fail(reason, address.to_string()),
+        _ => fail(reason, format!("{address}: {}", plain_io(error))),
+    }
+}
+
+/// What the system said, without the number of its error.
+fn plain_io(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
 }
 
 /// This machine ran out of something, or forbids it: the target is not to blame.
@@ -82,7 +95,7 @@ pub(crate) fn of_talk(doing: &str, error: &io::Error) -> Look {
         Some(_) => Reason::TlsFailed,
         None => Reason::ConnectionReset,
     };
-    fail(reason, format!("{doing}: {error}"))
+    fail(reason, format!("{doing}: {}", outbound::in_words(&plain_io(error))))
 }
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
@@ -96,10 +109,10 @@ pub(crate) fn of_handshake(error: &io::Error) -> Look {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reason::ConnectionReset,
             _ => Reason::TlsFailed,
         };
-        return fail(reason, format!("TLS handshake: {error}"));
+        return fail(reason, format!("TLS handshake: {}", plain_io(error)));
     };
     let rustls::Error::InvalidCertificate(certificate) = error else {
-        return fail(Reason::TlsFailed, format!("TLS handshake: {error}"));
+        return fail(Reason::TlsFailed, format!("TLS handshake: {}", outbound::in_words(&error.to_string())));
     };
     let (reason, expires) = match certificate {
         CertificateError::ExpiredContext { not_after, .. } => (Reason::TlsExpired, Some(not_after.as_secs())),
@@ -107,10 +120,22 @@ pub(crate) fn of_handshake(error: &io::Error) -> Look {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (Reason::TlsName, None),
         _ => (Reason::TlsUntrusted, None),
     };
-    let mut look = fail(reason, error.to_string());
-    let nanos = expires.and_then(|secs| i64::try_from(secs).ok());
-    look.certificate_expires = nanos.map(|secs| Timestamp(secs.saturating_mul(1_000_000_000)));
+    let detail = match certificate {
+        CertificateError::ExpiredContext { not_after, .. } => format!("it ended {}", moment(not_after.as_secs())),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("it is not valid before {}", moment(not_before.as_secs()))
+        }
+        _ => outbound::in_words(&error.to_string()),
+    };
+    let mut look = fail(reason, detail);
+    look.certificate_expires = expires.map(moment);
     look
+}
+
+/// Seconds since 1970 as a person reads them.
+fn moment(seconds: u64) -> Timestamp {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    Timestamp(seconds.saturating_mul(1_000_000_000))
 }
 
 /// What came back, as far as it is shown: at most [`EVIDENCE_MAX`] bytes, control characters replaced.

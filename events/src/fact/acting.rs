@@ -196,6 +196,15 @@ pub struct ActionConcluded {
     pub verified: Vec<Reading>,
 }
 
+impl ActionConcluded {
+    /// The sentence without the action's name, for where that is said already.
+    #[must_use]
+    pub fn summary_alone(&self) -> &str {
+        let rest = self.summary.strip_prefix(self.action.as_str());
+        rest.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&self.summary)
+    }
+}
+
 /// A person stopped or allowed acting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActingSwitched {

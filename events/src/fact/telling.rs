@@ -87,6 +87,9 @@ pub struct Change {
     pub wall: Timestamp,
     /// What, in words: `shop 1.4.2 deployed (was 1.4.1)`.
     pub text: String,
+    /// The service that changed; absent for the house itself: its configuration, clock, network.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub service: Option<crate::ServiceId>,
 }
 
 /// Why a phase changed.

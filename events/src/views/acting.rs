@@ -77,16 +77,35 @@ impl Row for ActionRun {
 pub struct Action {
     /// When an act last began: cool-down goes by it.
     pub last_act: Option<Stamp>,
-    /// The last run.
+    /// The run that was proposed last; it may be under way.
     pub last_run: Option<JobId>,
-    /// How it ended, in one sentence.
+    /// How the run that was concluded last ended, in one sentence without the action's name.
     pub last_result: Option<String>,
-    /// Held until a person releases it, and why.
+    /// The run that `last_result` speaks of.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_result_run: Option<JobId>,
+    /// When that run was concluded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_result_at: Option<Stamp>,
+    /// Held until a person releases it, and why; without the action's name.
     pub held: Option<String>,
 }
 
 impl Row for Action {
-    const SHAPE: u32 = 1;
+    const SHAPE: u32 = 2;
+}
+
+impl ActionRun {
+    /// Whether the act began or may begin at any moment, and is not concluded: what it did is not known yet.
+    #[must_use]
+    pub fn acts(&self) -> bool {
+        let passed = || self.gates.iter().all(|gate| gate.open);
+        match self.state {
+            RunState::Proposed => self.mode == ActionMode::Automatic && passed(),
+            RunState::Starting | RunState::Verifying | RunState::Failed => true,
+            RunState::Refused | RunState::Other => false,
+        }
+    }
 }
 
 impl Views {
@@ -122,10 +141,13 @@ impl Views {
                 self.runs.edit(&run, |row| row.result = Some(concluded.result));
                 self.runs.close(&run);
                 self.edit_action(&concluded.action, |row| {
-                    row.last_result = Some(concluded.summary.clone());
+                    let summary = concluded.summary_alone().to_owned();
+                    row.last_result_run = Some(concluded.run);
+                    row.last_result_at = Some(stamp);
                     if concluded.result == ActionResult::Held {
-                        row.held = Some(concluded.summary.clone());
+                        row.held = Some(summary.clone());
                     }
+                    row.last_result = Some(summary);
                 });
                 self.note_action(concluded.incident, &concluded.summary);
             }
@@ -173,3 +195,6 @@ impl Views {
         self.actions.edit(action.as_str(), change);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,8 +73,11 @@ pub struct Incident {
     pub rule_removed: bool,
     /// Values of the condition's leaves when it fired.
     pub readings: Vec<Reading>,
-    /// The same when it resolved.
+    /// The same at the rule's last decision: when it resolved, or since it fired.
     pub last_readings: Vec<Reading>,
+    /// When that was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_read: Option<Stamp>,
     /// What changed just before.
     pub changes: Vec<Change>,
     /// Who took it.
@@ -95,7 +98,7 @@ pub struct Incident {
 }
 
 impl Row for Incident {
-    const SHAPE: u32 = 1;
+    const SHAPE: u32 = 2;
 }
 
 /// A silence that is set and not ended; it may lie ahead.
@@ -275,6 +278,7 @@ impl Views {
                 rule_removed: false,
                 readings: phase.readings.clone(),
                 last_readings: Vec::new(),
+                last_read: None,
                 changes: phase.changes.clone(),
                 ack: None,
                 told: false,
@@ -290,6 +294,12 @@ impl Views {
                 row.resolved = Some(stamp);
                 row.rule_removed = phase.why == crate::PhaseCause::RuleRemoved;
                 row.last_readings.clone_from(&phase.readings);
+                row.last_read = Some(stamp);
+            });
+        } else if !phase.readings.is_empty() {
+            self.incidents.edit(&id.to_string(), |row| {
+                row.last_readings.clone_from(&phase.readings);
+                row.last_read = Some(stamp);
             });
         }
     }

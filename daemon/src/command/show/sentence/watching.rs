@@ -1,6 +1,6 @@
 //! What the daemon saw, and its own life.
 
-use events::{Deployment, Envelope, Fact, Look, Migrations, Network, ProbeChanged, Status};
+use events::{Deployment, Envelope, Fact, HeartbeatChanged, Look, Migrations, Network, ProbeChanged, Status};
 
 use super::{Sentence, sentence};
 use crate::command::{
@@ -53,11 +53,12 @@ pub(super) fn of(envelope: &Envelope) -> Option<Sentence> {
                 format!("task {} failed ({times}): {}", failed.task, failed.error),
             )
         }
+        Fact::HeartbeatChanged(changed) => Some(heartbeat(changed)),
         Fact::ProbeChanged(changed) => Some(probe(changed)),
         Fact::CertificateSeen(seen) => Some(sentence(
             &seen.probe,
             Tone::Quiet,
-            format!("new certificate, ends {}", seen.expires),
+            format!("new certificate, ends {}", seen.expires.whole_seconds()),
         )),
         Fact::NetworkChanged(network) => Some(match network.to {
             Network::Offline => sentence(
@@ -76,6 +77,15 @@ pub(super) fn of(envelope: &Envelope) -> Option<Sentence> {
     }
 }
 
+fn heartbeat(changed: &HeartbeatChanged) -> Sentence {
+    let (tone, text) = match (changed.arrives, &changed.why) {
+        (true, _) => (Tone::Good, "the outward heartbeat arrives again".to_owned()),
+        (false, None) => (Tone::Bad, "the outward heartbeat does not arrive".to_owned()),
+        (false, Some(why)) => (Tone::Bad, format!("the outward heartbeat does not arrive: {}", cause(why))),
+    };
+    sentence(&changed.heartbeat, tone, text)
+}
+
 fn probe(changed: &ProbeChanged) -> Sentence {
     let (tone, text) = match (changed.look.status, changed.from) {
         (Status::Pass, Status::Fail) => (Tone::Good, "works again".to_owned()),
@@ -89,11 +99,7 @@ fn probe(changed: &ProbeChanged) -> Sentence {
 
 /// What a look found: the reason, and what stood there.
 pub(crate) fn found(look: &Look) -> String {
-    match cause(look.detail.trim()).as_str() {
-        "" => look.reason.text().to_owned(),
-        detail if detail.to_lowercase().contains(&look.reason.text().to_lowercase()) => detail.to_owned(),
-        detail => format!("{} ({detail})", look.reason.text()),
-    }
+    cause(&look.said())
 }
 
 fn deployed(deployment: &Deployment) -> String {
