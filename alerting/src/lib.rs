@@ -17,7 +17,7 @@ mod worker;
 pub use self::{
     house::{paging, reactors},
     message::{BODY_BYTES_MAX, Body, DIGEST_OVER, IncidentBody, Kind, MessageComposer, TEXT_MAX, TITLE_MAX},
-    notifier::{Destinations, MESSAGE_EXPIRES, Notifier, queue_of},
+    notifier::{Destinations, MESSAGE_EXPIRES, Notifier, TEST_EXPIRES, queue_of, test_queues_of},
     paging::Paging,
     phase::{Hold, Seen, State, step},
     reactor::AlertingReactor,

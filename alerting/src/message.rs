@@ -50,7 +50,11 @@ impl Composer for MessageComposer {
         let Work::Message { destination, about } = &job.work else {
             return None;
         };
-        let waiting = waiting_for(views, destination, job.id);
+        // A test stands for itself: it is soon given up, and what else waits must not be given up with it.
+        let waiting = match about {
+            About::Test { .. } => Vec::new(),
+            _ => waiting_for(views, destination, job.id),
+        };
         let draft = if waiting.len() >= DIGEST_OVER {
             digest::draft(views, &Waiting { job: job.id, about }, &waiting, now)
         } else {
@@ -75,7 +79,10 @@ impl Composer for MessageComposer {
 
 /// Other messages for a destination that wait for their first attempt, in the order in which they were queued.
 fn waiting_for<'a>(views: &'a Views, destination: &Name, own: JobId) -> Vec<Waiting<'a>> {
-    let waits = |row: &Delivery| row.destination == *destination && row.state == DeliveryState::Queued;
+    let waits = |row: &Delivery| {
+        let is_test = matches!(row.about, About::Test { .. });
+        row.destination == *destination && row.state == DeliveryState::Queued && !is_test
+    };
     let mut waiting: Vec<_> = views
         .deliveries
         .iter()

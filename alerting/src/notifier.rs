@@ -16,6 +16,8 @@ use crate::rules::Rules;
 
 /// A message that could not be delivered for so long is given up, and that is a fact.
 pub const MESSAGE_EXPIRES: SignedDuration = SignedDuration::from_hours(72);
+/// A test message is tried for so long only: whoever asked for it waits, and asks again.
+pub const TEST_EXPIRES: SignedDuration = SignedDuration::from_mins(2);
 
 /// Who can be told, and who is told what.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +59,13 @@ impl Destinations {
 #[must_use]
 pub fn queue_of(destination: &Name) -> Name {
     name_of(&format!("notify/{destination}"))
+}
+
+/// The queues of a destination's test messages, by what their names begin with: each test is in a queue of its own, so that
+/// it is tried at once, whatever else waits.
+#[must_use]
+pub fn test_queues_of(destination: &Name) -> Name {
+    name_of(&format!("test/{destination}/"))
 }
 
 /// The reactor that queues messages.
@@ -256,11 +265,15 @@ pub(crate) fn message(views: &Views, fact: &Recorded, destination: &Name, about:
         About::Other => "other",
     };
     let parts = [incident.as_str(), &transition, kind, destination.as_str(), step];
+    let (queue, expires) = match &about {
+        About::Test { .. } => (name_of(&format!("test/{destination}/{transition}")), TEST_EXPIRES),
+        _ => (queue_of(destination), MESSAGE_EXPIRES),
+    };
     Job {
         id: JobId::derive(&views.now.identity, &parts),
-        queue: queue_of(destination),
+        queue,
         due: Due::After(fact.recorded_at.clone(), SignedDuration::ZERO),
-        expires: Some(MESSAGE_EXPIRES),
+        expires: Some(expires),
         on_crash: OnCrash::Resend,
         work: Work::Message {
             destination: destination.clone(),

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use alerting::{MessageWorker, queue_of};
+use alerting::{MessageWorker, queue_of, test_queues_of};
 use async_trait::async_trait;
 use backup::{BackupWorker, Kept, ReadViews};
 use config::Secret;
@@ -56,7 +56,9 @@ pub(crate) async fn queues(
         .map(|(name, notify)| (journal_name(name), notify.via.as_dyn().build(context)));
     let messages = Arc::new(MessageWorker::new(notifiers.collect()));
     for name in settings.notify.keys() {
-        queues.push((queue_of(&journal_name(name)), Arc::clone(&messages) as Arc<dyn Worker>));
+        for queue in [queue_of(&journal_name(name)), test_queues_of(&journal_name(name))] {
+            queues.push((queue, Arc::clone(&messages) as Arc<dyn Worker>));
+        }
     }
     let kill_switch = data.join(KILL_SWITCH);
     let acts = settings

@@ -45,7 +45,7 @@ pub(crate) fn start(supervisor: &mut Supervisor, journal: &Journal, queues: Vec<
 /// Jobs of queues that no configuration names any more are ended, so that they are not waited for in silence.
 pub(crate) async fn end_orphans(journal: &Journal, queues: &BTreeSet<Name>) {
     for status in journal.jobs().waiting().await {
-        if queues.contains(&status.job.queue) {
+        if is_served(queues, &status.job.queue) {
             continue;
         }
         let attempt = Attempt {
@@ -58,6 +58,12 @@ pub(crate) async fn end_orphans(journal: &Journal, queues: &BTreeSet<Name>) {
             tracing::warn!(job = %status.job.id, %error, "end a job of a removed queue");
         }
     }
+}
+
+/// Whether one of the queues is it, or is a prefix of it that ends with `/`.
+fn is_served(queues: &BTreeSet<Name>, queue: &Name) -> bool {
+    let begins = |served: &Name| served.as_str().ends_with('/') && queue.as_str().starts_with(served.as_str());
+    queues.contains(queue) || queues.iter().any(begins)
 }
 
 async fn serve(journal: Journal, queue: Name, worker: Arc<dyn Worker>, stop: Token) {
@@ -108,4 +114,26 @@ async fn end(jobs: &store::Jobs, attempt: &Attempt, outcome: Outcome, stop: &Tok
         return jobs.stopped(attempt).await;
     }
     jobs.end(attempt, outcome).await
+}
+
+#[cfg(test)]
+mod tests {
+    use events::name_of;
+
+    use super::*;
+
+    #[test]
+    fn a_queue_is_served_by_its_name_or_by_a_prefix() {
+        let queues = ["notify/me", "test/me/"].map(name_of).into();
+        for (queue, served) in [
+            ("notify/me", true),
+            ("notify/me2", false),
+            ("notify/me/2", false),
+            ("test/me/12", true),
+            ("test/me2/12", false),
+            ("backup/files", false),
+        ] {
+            assert_eq!(is_served(&queues, &name_of(queue)), served, "{queue}");
+        }
+    }
 }

@@ -192,17 +192,24 @@ impl Notifier {
         if is_notice_of_that_kind || waits {
             return;
         }
+        let incident = about.and_then(About::incident);
+        let row = incident.and_then(|id| post.views.incidents.get(&id.to_string()));
+        let rule = row.map_or("a rule", |row| row.rule.as_str());
         let what = match about {
-            Some(About::Firing { .. }) => "that an incident began",
-            Some(About::Reminder { .. }) => "that an incident goes on",
-            Some(About::Resolved { .. }) => "that an incident ended",
-            Some(About::Test { .. }) => "a test message",
-            _ => "a notice",
+            Some(About::Firing { .. }) => format!("that {rule} fires"),
+            Some(About::Reminder { .. }) => format!("that {rule} still fires"),
+            Some(About::Resolved { .. }) => format!("that {rule} is over"),
+            Some(About::Notice { title, .. }) => format!("\"{}\"", clip(title, 80)),
+            Some(About::Test { .. }) => "a test message".to_owned(),
+            Some(About::Other) | None => "a message".to_owned(),
         };
-        let notice = Notice::new(Severity::Page, format!("Messages do not reach {destination}"))
-            .line(format!("It could not be told {what}: {}", clip(&ended.why, 400)))
+        let title = format!("Messages do not reach {destination}: it was not told {what}");
+        let mut notice = Notice::new(Severity::Page, title)
+            .line(format!("Why: {}", clip(&ended.why, 400)))
+            .lines(incident.map(|id| format!("More: watchkeep why {id}")))
             .line(format!("To do: watchkeep check; watchkeep notify test {destination}"))
             .topic(&topic);
+        notice.incident = incident;
         notice.send(&self.destinations.all_but(destination), post);
     }
 
@@ -225,7 +232,7 @@ impl Notifier {
         let closed = concluded.gates.iter().filter(|gate| !gate.open);
         let closed = closed.map(|gate| format!("Gate {} is closed: {}", gate.gate, clip(&gate.why, 200)));
         let mut notice = Notice::new(severity, format!("Action {} {word}", concluded.action))
-            .line(clip(&concluded.summary, 400))
+            .line(clip(concluded.summary_alone(), 400))
             .lines(closed.take(LINES_MAX));
         if !concluded.command.is_empty() {
             notice = notice.line(format!("Command: {}", clip(&concluded.command, 400)));

@@ -7,6 +7,7 @@ mod play;
 mod scale;
 mod texts;
 
+use events::Work;
 use play::Play;
 
 const NEAR: &str = r#"
@@ -18,6 +19,13 @@ const NEAR: &str = r#"
 const FAR: &str = r#"
     notify = ["me"]
     [probe.shop]
+    notify = ["me"]
+"#;
+
+const DEAD_ENDS: &str = r#"
+    notify = ["me", "you"]
+    [probe.shop]
+    near = true
     notify = ["me"]
 "#;
 
@@ -424,28 +432,94 @@ fn a_changed_rule_starts_pending_anew_and_keeps_firing() {
 #[test]
 fn a_given_up_message_is_told_elsewhere_and_not_for_ever() {
     says(
-        r#"
-        notify = ["me", "you"]
-        [probe.shop]
-        near = true
-        notify = ["me"]
-        "#,
+        DEAD_ENDS,
         "0:00 receiver me down
          0:01 probe shop fail timeout
          1:00 gives-up me
          1:05",
-        "1:00 you <- Messages do not reach me",
+        "1:00 you <- Messages do not reach me: it was not told that up/shop fires",
     );
-    let mut play = Play::new("notify = [\"me\", \"you\"]");
+    let mut play = Play::new(DEAD_ENDS);
     play.play(
         "0:00 receiver me down
          0:00 receiver you down
-         0:01 test me
-         0:02 gives-up me
-         0:03 gives-up you
-         0:10",
+         0:01 probe shop fail timeout
+         1:00 gives-up me
+         1:01 gives-up you
+         1:10",
     );
     assert_eq!(play.jobs.len(), 2, "two dead ends do not tell each other for ever");
+}
+
+#[test]
+fn what_was_not_told_is_said_with_its_rule_and_incident() {
+    let mut play = Play::new(DEAD_ENDS);
+    play.play(
+        "0:00 receiver me down
+         0:01 probe shop fail timeout
+         1:00 gives-up me
+         1:05",
+    );
+    let body = &play.delivered[0].body;
+    let Work::Message { about, .. } = &play.jobs[0].work else {
+        panic!("the first job tells of the incident")
+    };
+    let incident = about.incident().unwrap();
+    assert!(body.text.contains("Why: connection refused"), "{}", body.text);
+    assert!(
+        body.text.contains(&format!("More: watchkeep why {incident}")),
+        "{}",
+        body.text
+    );
+    let Work::Message { about, .. } = &play.jobs[1].work else {
+        panic!("the second job tells of the first")
+    };
+    assert_eq!(about.incident(), Some(incident), "it is in the incident's thread");
+}
+
+#[test]
+fn a_test_is_in_a_queue_of_its_own_and_soon_given_up_and_nobody_else_is_told() {
+    let mut play = Play::new(DEAD_ENDS);
+    play.play(
+        "0:00 receiver me down
+         0:01 test me
+         0:02 test me
+         0:03 gives-up me
+         0:10",
+    );
+    let [first, second] = play.jobs.as_slice() else {
+        panic!("two tests and nothing else: {:?}", play.jobs)
+    };
+    let prefix = alerting::test_queues_of(&events::name_of("me"));
+    for job in [first, second] {
+        assert!(job.queue.as_str().starts_with(prefix.as_str()), "{}", job.queue);
+        assert_eq!(job.expires, Some(alerting::TEST_EXPIRES));
+    }
+    assert_ne!(first.queue, second.queue, "the second does not wait for the first");
+}
+
+#[test]
+fn a_test_says_nothing_else_and_nothing_else_says_it() {
+    let settings = r#"
+        notify = ["me"]
+        probe.a = { near = true, notify = ["me"] }
+        probe.b = { near = true, notify = ["me"] }
+        probe.c = { near = true, notify = ["me"] }
+        probe.d = { near = true, notify = ["me"] }
+        probe.e = { near = true, notify = ["me"] }
+        probe.f = { near = true, notify = ["me"] }
+        probe.g = { near = true, notify = ["me"] }
+    "#;
+    let fails = "abcdefg".chars().fold(String::new(), |script, probe| {
+        script + &format!("0:10 probe {probe} fail timeout\n")
+    });
+    says(
+        settings,
+        &format!("0:00 receiver me down\n0:01 test me\n{fails}1:00 test me\n3:00 receiver me up\n3:05"),
+        "3:00 me <- TEST message from Watchkeep
+         3:00 me <- 7 messages in one: 7 firing
+         3:00 me <- TEST message from Watchkeep",
+    );
 }
 
 #[test]

@@ -21,8 +21,8 @@ use crate::{
 
 /// How often it is asked what came of it.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a test message is waited for: what has not arrived by then is tried on.
-const MESSAGE_TIME: Duration = Duration::from_secs(60);
+/// How long a test message is waited for: a minute more than it is tried for, so that its end is seen.
+const MESSAGE_TIME: Duration = Duration::from_secs(180);
 /// How long nothing may be recorded of a backup before waiting ends; it goes on without us.
 const BACKUP_TIME: Duration = Duration::from_secs(24 * 3600);
 /// Facts in one look.

@@ -70,7 +70,7 @@ fn job(fact: &Fact) -> Option<Sentence> {
             format!("attempt {} failed, goes on trying: {}", job.attempt, cause(&job.why)),
         ),
         Fact::JobDone(job) => {
-            let word = if job.queue.as_str().starts_with("notify/") {
+            let word = if job.queue.as_str().starts_with("notify/") || job.queue.as_str().starts_with("test/") {
                 "delivered"
             } else {
                 "done"
@@ -168,6 +168,11 @@ pub(crate) fn scope(scope: &SilenceScope) -> String {
     }
 }
 
+/// What a queue belongs to: `me` of `notify/me`, and of `test/me/12`.
 fn queue(queue: &str) -> &str {
-    queue.split_once('/').map_or(queue, |(_, name)| name)
+    match queue.split_once('/') {
+        Some(("test", rest)) => rest.rsplit_once('/').map_or(rest, |(name, _)| name),
+        Some((_, name)) => name,
+        None => queue,
+    }
 }
