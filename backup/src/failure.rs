@@ -63,6 +63,12 @@ pub enum Reason {
     NoRecord,
     /// The run was cancelled.
     Cancelled,
+    /// The run did not come to its end in its time and was ended.
+    Deadline,
+    /// The process that did the run ended without a word: it was killed, or the machine died.
+    Interrupted,
+    /// The process for the run could not be started.
+    NotStarted,
     /// What was asked for makes no sense; the message says what was expected.
     Invalid,
     /// A part of the program panicked; counted as failed, never as done.
@@ -104,6 +110,9 @@ impl Reason {
             Self::Mismatch => "mismatch",
             Self::NoRecord => "no_record",
             Self::Cancelled => "cancelled",
+            Self::Deadline => "deadline",
+            Self::Interrupted => "interrupted",
+            Self::NotStarted => "not_started",
             Self::Invalid => "invalid",
             Self::Panicked => "panicked",
             Self::Other => "other",
@@ -115,7 +124,15 @@ impl Reason {
     pub fn is_passing(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::Timeout | Self::Server | Self::LockedByOther | Self::LockLost | Self::SourceBusy
+            Self::Unreachable
+                | Self::Timeout
+                | Self::Server
+                | Self::LockedByOther
+                | Self::LockLost
+                | Self::SourceBusy
+                | Self::Deadline
+                | Self::Interrupted
+                | Self::NotStarted
         )
     }
 }

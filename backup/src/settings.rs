@@ -1,14 +1,20 @@
 //! `[backup.X]` and `[repository.X]` as they are written. Serializable too: a job's settings travel to its child, with
 //! secrets as places.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use config::{Calendar, Located, Mistake, Name, Secret, Span};
+use config::{Calendar, Cron, Located, Mistake, Name, Secret, Span, Zone};
 use events::name_of;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Failure, Limits, Location, Reason, S3, Source, retention, schedule::Planned};
+
+/// How long a run may take when nothing is said.
+const TIMEOUT: Duration = Duration::from_hours(12);
 
 /// What to back up: the key is the kind.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -119,6 +125,9 @@ pub struct BackupSettings {
     /// Fewer bytes than this are suspicious and refuse the copy.
     #[serde(default)]
     pub at_least: Option<config::Bytes>,
+    /// How long a run may take, from opening the repository to pruning; then it is ended. 12 hours when unsaid.
+    #[serde(default)]
+    pub timeout: Option<Span>,
 }
 
 /// What stays when nothing is said.
@@ -153,6 +162,12 @@ impl BackupSettings {
         })
     }
 
+    /// How long a run may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.as_std())
+    }
+
     /// Whom to tell about failures; empty for everybody.
     #[must_use]
     pub fn told(&self) -> Vec<events::Name> {
@@ -163,13 +178,12 @@ impl BackupSettings {
     #[must_use]
     pub fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
-        if let Err(error) = self.calendar() {
-            let zone = Calendar::parse("0 0 * * *", self.zone()).is_err();
-            let place = self
-                .timezone
-                .as_ref()
-                .filter(|_| zone)
-                .map_or(self.at.span(), Located::span);
+        // Each by itself: one that is wrong does not hide the other.
+        if let Err(error) = self.at.parse::<Cron>() {
+            mistakes.push(Mistake::at(self.at.span(), error.to_string()).help(error.help()));
+        }
+        if let Err(error) = self.zone().parse::<Zone>() {
+            let place = self.timezone.as_ref().map_or(self.at.span(), Located::span);
             mistakes.push(Mistake::at(place, error.to_string()).help(error.help()));
         }
         if let SourceSettings::Folder(folder) = &self.source {

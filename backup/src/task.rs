@@ -63,49 +63,21 @@ pub struct KnownCopy {
     pub digest: String,
 }
 
-/// A step that was done, as one line of the report.
+/// A step, as one line of the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
+    /// A step begins: what is known when nothing more comes.
+    Began {
+        /// Which.
+        stage: BackupStage,
+    },
     /// A copy is stored.
-    Captured {
-        /// Its id.
-        snapshot: String,
-        /// Bytes read.
-        bytes: u64,
-        /// Bytes added to the repository.
-        added_bytes: u64,
-        /// Files in it.
-        files: u64,
-        /// Digest over them.
-        digest: String,
-        /// Files that changed while they were read.
-        torn: Vec<String>,
-        /// Milliseconds it took.
-        took_ms: u64,
-    },
+    Captured(CapturedStep),
     /// Every byte was read back.
-    Verified {
-        /// The copy.
-        snapshot: String,
-        /// Bytes read back.
-        bytes: u64,
-        /// Milliseconds it took.
-        took_ms: u64,
-    },
+    Verified(VerifiedStep),
     /// It was restored and compared.
-    Proved {
-        /// The copy.
-        snapshot: String,
-        /// Bytes compared.
-        bytes: u64,
-        /// Files compared.
-        files: u64,
-        /// What was checked beside the digests.
-        checks: Vec<String>,
-        /// Milliseconds it took.
-        took_ms: u64,
-    },
+    Proved(ProvedStep),
     /// Retention removed copies.
     Pruned {
         /// Which.
@@ -114,18 +86,67 @@ pub enum Step {
         held_back: Option<String>,
     },
     /// A step failed.
-    Failed {
-        /// Which.
-        stage: BackupStage,
-        /// The reason's word.
-        reason: String,
-        /// The reason in words.
-        detail: String,
-        /// The copy.
-        snapshot: Option<String>,
-        /// Whether a later attempt makes sense; absent when the job is done all the same.
-        again: Option<bool>,
-    },
+    Failed(FailedStep),
+}
+
+/// A copy is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedStep {
+    /// Its id.
+    pub snapshot: String,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Bytes added to the repository.
+    pub added_bytes: u64,
+    /// Files in it.
+    pub files: u64,
+    /// Digest over them.
+    pub digest: String,
+    /// Files that changed while they were read.
+    pub torn: Vec<String>,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+}
+
+/// Every byte was read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedStep {
+    /// The copy.
+    pub snapshot: String,
+    /// Bytes read back.
+    pub bytes: u64,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+}
+
+/// It was restored and compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvedStep {
+    /// The copy.
+    pub snapshot: String,
+    /// Bytes compared.
+    pub bytes: u64,
+    /// Files compared.
+    pub files: u64,
+    /// What was checked beside the digests.
+    pub checks: Vec<String>,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+}
+
+/// A step failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedStep {
+    /// Which.
+    pub stage: BackupStage,
+    /// The reason's word.
+    pub reason: String,
+    /// The reason in words.
+    pub detail: String,
+    /// The copy.
+    pub snapshot: Option<String>,
+    /// Whether a later attempt makes sense; absent when the job is done all the same.
+    pub again: Option<bool>,
 }
 
 type Report<'a> = &'a mut dyn FnMut(&Step);
@@ -149,24 +170,29 @@ pub fn perform(request: &TaskRequest, clock: Clock, report: Report<'_>) -> bool 
 }
 
 fn failed(stage: BackupStage, snapshot: Option<String>, failure: &Failure, again: Option<bool>) -> Step {
-    Step::Failed {
+    Step::Failed(FailedStep {
         stage,
         reason: failure.reason().as_str().to_owned(),
         detail: failure.chain(),
         snapshot,
         again,
-    }
+    })
 }
 
 type Stopped = (BackupStage, Option<String>, Failure);
 
 fn steps(request: &TaskRequest, clock: Clock, report: Report<'_>) -> Result<(), Stopped> {
+    let began = |stage| Step::Began { stage };
     let run = Run::new(request.host.clone(), clock);
+    report(&began(BackupStage::Open));
     let settings = settings_of(request).map_err(|failure| (BackupStage::Open, None, failure))?;
     let repository = open(request, &settings, run).map_err(|failure| (BackupStage::Open, None, failure))?;
     let (snapshot, digest) = match request.task {
-        BackupTask::Run => capture(request, &settings.backup, &repository, report)
-            .map_err(|failure| (BackupStage::Capture, None, failure))?,
+        BackupTask::Run => {
+            report(&began(BackupStage::Capture));
+            capture(request, &settings.backup, &repository, report)
+                .map_err(|failure| (BackupStage::Capture, None, failure))?
+        }
         _ => newest(request).map_err(|failure| (BackupStage::Open, None, failure))?,
     };
     let id = snapshot.to_string();
@@ -174,26 +200,29 @@ fn steps(request: &TaskRequest, clock: Clock, report: Report<'_>) -> Result<(), 
         let id = id.clone();
         move |failure| (stage, Some(id), failure)
     };
+    report(&began(BackupStage::Verify));
     let (verified, took_ms) = timed(|| repository.verify(&snapshot));
     let bytes = verified.map_err(at(BackupStage::Verify))?.packs.bytes;
-    report(&Step::Verified {
+    report(&Step::Verified(VerifiedStep {
         snapshot: id.clone(),
         bytes,
         took_ms,
-    });
+    }));
     if request.prove {
+        report(&began(BackupStage::Prove));
         let (proof, took_ms) =
             timed(|| crate::prove(&repository, &snapshot, Some(&digest), &request.scratch.join("proof")));
         let proof = proof.map_err(at(BackupStage::Prove))?;
-        report(&Step::Proved {
+        report(&Step::Proved(ProvedStep {
             snapshot: id.clone(),
             bytes: proof.bytes,
             files: proof.files,
             checks: checks(&proof),
             took_ms,
-        });
+        }));
     }
     if request.task == BackupTask::Run {
+        report(&began(BackupStage::Prune));
         // The copy is made and checked: what retention could not remove now goes with the next run.
         if let Err(failure) = prune(request, &settings.backup, (&repository, &snapshot), report) {
             report(&failed(BackupStage::Prune, None, &failure, None));
@@ -243,7 +272,7 @@ fn capture(
     };
     let (captured, took_ms) = timed(|| repository.backup(&wanted));
     let captured: Captured = captured?;
-    report(&Step::Captured {
+    report(&Step::Captured(CapturedStep {
         snapshot: captured.snapshot.to_string(),
         bytes: captured.note.bytes,
         added_bytes: captured.moved.stored_bytes,
@@ -256,7 +285,7 @@ fn capture(
             .map(|path| path.display().to_string())
             .collect(),
         took_ms,
-    });
+    }));
     Ok((captured.snapshot, captured.note.digest))
 }
 
@@ -278,15 +307,13 @@ fn left_by_an_earlier_attempt(
         .iter()
         .any(|known| known.snapshot == snapshot.to_string())
     {
-        report(&Step::Captured {
+        report(&Step::Captured(CapturedStep {
             snapshot: snapshot.to_string(),
             bytes: note.bytes,
-            added_bytes: 0,
             files: note.files,
             digest: note.digest.to_string(),
-            torn: Vec::new(),
-            took_ms: 0,
-        });
+            ..CapturedStep::default()
+        }));
     }
     Ok(Some((snapshot, note.digest)))
 }
@@ -304,13 +331,14 @@ fn digest(text: &str) -> Result<Digest, Failure> {
 }
 
 fn checks(proof: &Proof) -> Vec<String> {
-    let mut checks = vec![format!("{} files compared byte for byte by their SHA-256", proof.files)];
+    let files = if proof.files == 1 { "file" } else { "files" };
+    let mut checks = vec![format!("{} {files} compared byte for byte by their SHA-256", proof.files)];
     if proof.databases > 0 {
-        let databases = format!(
-            "{} databases: integrity_check, foreign keys, row counts and schema as captured",
+        let databases = if proof.databases == 1 { "database" } else { "databases" };
+        checks.push(format!(
+            "{} {databases}: integrity_check, foreign keys, row counts and schema as captured",
             proof.databases
-        );
-        checks.push(databases);
+        ));
     }
     checks
 }

@@ -1,24 +1,24 @@
 //! Does the backup jobs: hands each to a child and records what the child reports. Decides nothing.
 
+mod recorder;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use events::{
-    ActEnd, Attempt, BackupCaptured, BackupFailed, BackupProved, BackupTask, BackupVerified, Clocks, Envelope, Fact,
-    Input, JobId, Key, Name, Observed, Outcome, Reporter, SnapshotsPruned, Stop, Timestamp, Views, Work, Worker,
-    name_of,
+    ActEnd, Attempt, BackupStage, BackupTask, Clocks, Name, Observed, Outcome, Reporter, Stop, Timestamp, Views, Work,
+    Worker, name_of,
 };
 use jiff::SignedDuration;
-use outbound::child::{ChildEnd, ChildTask, Children, Found, Lines};
-use tokio::sync::Mutex;
+use outbound::child::{ChildEnd, ChildTask, Children, Followed};
+use tokio::sync::{Mutex, MutexGuard};
 
+use self::recorder::{Recorder, Seen};
 use crate::{
-    BackupSettings, RepositorySettings,
-    task::{KnownCopy, Step, TaskRequest, TaskSettings},
+    BackupSettings, Reason, RepositorySettings,
+    task::{KnownCopy, TaskRequest, TaskSettings},
 };
 
-/// How long a backup may take.
-const DEADLINE: Duration = Duration::from_hours(12);
 /// Time between two runs when the calendar does not tell.
 const INTERVAL: SignedDuration = SignedDuration::from_hours(24);
 
@@ -61,7 +61,12 @@ pub struct BackupWorker {
 }
 
 impl BackupWorker {
-    async fn request(&self, attempt: &Attempt, backup: &Name, task: BackupTask) -> Option<TaskRequest> {
+    /// What the child is asked, and how long it may take.
+    async fn request(&self, attempt: &Attempt) -> Option<(TaskRequest, Duration)> {
+        let Work::Backup { backup, task, .. } = &attempt.job.work else {
+            return None;
+        };
+        let (backup, task) = (backup, *task);
         let kept = self.backups.get(backup)?;
         let travelling = TaskSettings {
             backup: kept.settings.clone(),
@@ -87,7 +92,7 @@ impl BackupWorker {
         self.views.read(&mut read).await;
         let day = SignedDuration::from_hours(24);
         let overdue = |every: SignedDuration| proved.is_none_or(|at: Timestamp| now.since(at) >= every);
-        Some(TaskRequest {
+        let request = TaskRequest {
             backup: backup.as_str().to_owned(),
             task,
             run: format!("{}/{}", attempt.job.id, attempt.number),
@@ -104,72 +109,135 @@ impl BackupWorker {
                     .is_none_or(|prove| overdue(prove.every.get())),
             clock_jumped: jumped.is_some_and(|at| now.since(at).abs() < day),
             interval: interval(&kept.settings, now),
-        })
+        };
+        Some((request, kept.settings.timeout()))
     }
 
-    /// Runs, or goes on waiting for, the child of a job.
-    async fn follow(&self, attempt: &Attempt, report: &dyn Reporter, stop: &dyn Stop) -> Outcome {
-        let Work::Backup { backup, task, intended } = &attempt.job.work else {
-            return Outcome::Failed {
-                why: "this is no backup".to_owned(),
-            };
+    /// Waits for its turn and does the job.
+    async fn begin(&self, attempt: &Attempt, report: &dyn Reporter, stop: &dyn Stop) -> Outcome {
+        let recorder = match self.recorder(attempt, report) {
+            Ok(recorder) => recorder,
+            Err(why) => return Outcome::Failed { why },
         };
-        let Some(request) = self.request(attempt, backup, *task).await else {
+        let Some((request, deadline)) = self.request(attempt).await else {
             return Outcome::Failed {
                 why: "the backup is not configured any more".to_owned(),
             };
         };
-        let Ok(text) = serde_json::to_string(&request) else {
+        let Ok(request) = serde_json::to_string(&request) else {
             return Outcome::Failed {
                 why: "the request cannot be written".to_owned(),
             };
         };
-        let _turn = tokio::select! {
-            turn = self.turn.lock() => turn,
-            () = stop.stopped() => return Outcome::Later { why: "the daemon is stopping".to_owned(), not_before: None },
+        let Some(_turn) = self.turn(stop).await else {
+            return stopping();
         };
+        let child = ChildTask::Backup { request };
         let id = attempt.job.id;
+        match self.children.run(id, &child, deadline, &recorder, stop).await {
+            Some(end) => self.conclude(&recorder, end).await,
+            None => stopping(),
+        }
+    }
+
+    /// Waits for the child that an older process left; none when it never began.
+    async fn adopt(&self, attempt: &Attempt, report: &dyn Reporter, stop: &dyn Stop) -> Option<(Outcome, ActEnd)> {
+        let failed = |why| Some((Outcome::Failed { why }, ActEnd::Other));
+        let recorder = match self.recorder(attempt, report) {
+            Ok(recorder) => recorder,
+            Err(why) => return failed(why),
+        };
+        let Some(_turn) = self.turn(stop).await else {
+            return Some((stopping(), ActEnd::Other));
+        };
+        match self.children.follow(attempt.job.id, &recorder, stop).await {
+            Followed::Ended(end) => {
+                let ended = end.ended.clone();
+                Some((self.conclude(&recorder, end).await, ended))
+            }
+            Followed::Stopped => Some((stopping(), ActEnd::Other)),
+            Followed::NeverBegun => None,
+        }
+    }
+
+    async fn turn(&self, stop: &dyn Stop) -> Option<MutexGuard<'_, ()>> {
+        tokio::select! {
+            turn = self.turn.lock() => Some(turn),
+            () = stop.stopped() => None,
+        }
+    }
+
+    fn recorder<'a>(&self, attempt: &'a Attempt, report: &'a dyn Reporter) -> Result<Recorder<'a>, String> {
+        let Work::Backup { backup, intended, .. } = &attempt.job.work else {
+            return Err("this is no backup".to_owned());
+        };
         let repository = self
             .backups
             .get(backup)
             .map_or_else(|| name_of("unknown"), |kept| kept.repository_name.clone());
-        let recorder = Recorder {
+        Ok(Recorder {
             report,
             attempt,
             backup,
             repository,
             intended: *intended,
-            failed: Mutex::new(None),
-        };
-        let child = ChildTask::Backup { request: text };
-        let Some(end) = self.children.run(id, &child, DEADLINE, &recorder, stop).await else {
-            return Outcome::Later {
-                why: "the daemon is stopping; the backup goes on and is found again".to_owned(),
-                not_before: None,
-            };
-        };
-        let outcome = self.conclude(&recorder, end).await;
-        self.children.forget(id).await;
-        outcome
+            seen: Mutex::new(Seen::default()),
+        })
     }
 
+    /// Records an end without a word of its own, and says what it means for the job.
     async fn conclude(&self, recorder: &Recorder<'_>, end: ChildEnd) -> Outcome {
-        let said = end.output.trim().to_owned();
-        match (recorder.failed.lock().await.take(), end.ended) {
+        let Seen { failed, reached } = std::mem::take(&mut *recorder.seen.lock().await);
+        let outcome = match (failed, ending(&end)) {
             (Some((why, true)), _) => Outcome::Later { why, not_before: None },
             (Some((why, false)), _) => Outcome::Failed { why },
-            (None, ActEnd::Exit { code: 0 }) => Outcome::Done {
+            (None, None) => Outcome::Done {
                 answer: "copied and checked".to_owned(),
             },
-            (None, ActEnd::NotStarted { why }) => Outcome::Later {
-                why: format!("the child could not be started: {why}"),
-                not_before: None,
-            },
-            (None, ended) => Outcome::Later {
-                why: format!("the child ended without a result ({ended:?}): {said}"),
-                not_before: None,
-            },
+            (None, Some((reason, why))) => {
+                let stage = reached.unwrap_or(BackupStage::Open);
+                if !recorder.record_end(stage, reason, &why).await {
+                    // Its directory stays: the next attempt finds the end again.
+                    let why = format!("record that {why}");
+                    return Outcome::Later { why, not_before: None };
+                }
+                Outcome::Later { why, not_before: None }
+            }
+        };
+        self.children.forget(recorder.attempt.job.id).await;
+        outcome
+    }
+}
+
+fn stopping() -> Outcome {
+    Outcome::Later {
+        why: "the daemon is stopping; the backup goes on and is found again".to_owned(),
+        not_before: None,
+    }
+}
+
+/// The reason and the words for a child that did not come to its end; none for one that did.
+fn ending(end: &ChildEnd) -> Option<(Reason, String)> {
+    let said = end.output.trim();
+    let after = |what: &str| {
+        if said.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}: {said}")
         }
+    };
+    match &end.ended {
+        ActEnd::Exit { code: 0 } => None,
+        ActEnd::Deadline => {
+            let took = SignedDuration::from_millis(i64::try_from(end.took_ms).unwrap_or(i64::MAX));
+            let what = format!("the backup was not finished in its time ({took:#}) and was ended");
+            Some((Reason::Deadline, after(&what)))
+        }
+        ActEnd::NotStarted { why } => Some((Reason::NotStarted, format!("the child could not be started: {why}"))),
+        _ => Some((
+            Reason::Interrupted,
+            after("the process that did the backup ended without a word"),
+        )),
     }
 }
 
@@ -195,132 +263,17 @@ fn interval(settings: &BackupSettings, now: Timestamp) -> SignedDuration {
         .map_or(INTERVAL, |(first, second)| second.duration_since(first))
 }
 
-/// Records what a child reports, each line once.
-struct Recorder<'a> {
-    report: &'a dyn Reporter,
-    attempt: &'a Attempt,
-    backup: &'a Name,
-    repository: Name,
-    intended: Timestamp,
-    failed: Mutex<Option<(String, bool)>>,
-}
-
-impl Recorder<'_> {
-    fn fact(&self, step: Step) -> Fact {
-        let (backup, job) = (self.backup.clone(), self.attempt.job.id);
-        let took = |ms: u64| SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
-        match step {
-            Step::Captured {
-                snapshot,
-                bytes,
-                added_bytes,
-                files,
-                digest,
-                torn,
-                took_ms,
-            } => Fact::BackupCaptured(BackupCaptured {
-                backup,
-                job,
-                repository: self.repository.clone(),
-                snapshot,
-                intended: self.intended,
-                bytes,
-                added_bytes,
-                files,
-                digest,
-                torn,
-                took: took(took_ms),
-            }),
-            Step::Verified {
-                snapshot,
-                bytes,
-                took_ms,
-            } => Fact::BackupVerified(BackupVerified {
-                backup,
-                job,
-                snapshot,
-                bytes,
-                took: took(took_ms),
-            }),
-            Step::Proved {
-                snapshot,
-                bytes,
-                files,
-                checks,
-                took_ms,
-            } => Fact::BackupProved(BackupProved {
-                backup,
-                job,
-                snapshot,
-                bytes,
-                files,
-                checks,
-                took: took(took_ms),
-            }),
-            Step::Pruned { snapshots, held_back } => Fact::SnapshotsPruned(SnapshotsPruned {
-                backup,
-                snapshots,
-                held_back,
-            }),
-            Step::Failed {
-                stage,
-                reason,
-                detail,
-                snapshot,
-                ..
-            } => Fact::BackupFailed(BackupFailed {
-                backup,
-                job,
-                stage,
-                reason: name_of(&reason),
-                detail,
-                snapshot,
-            }),
-        }
-    }
-}
-
-#[async_trait]
-impl Lines for Recorder<'_> {
-    async fn line(&self, number: usize, text: &str) -> bool {
-        let Ok(step) = serde_json::from_str::<Step>(text) else {
-            return true;
-        };
-        if let Step::Failed {
-            detail,
-            again: Some(again),
-            ..
-        } = &step
-        {
-            *self.failed.lock().await = Some((detail.clone(), *again));
-        }
-        let envelope = Envelope::new(
-            name_of(&format!("backup/{}", self.backup)),
-            name_of("worker"),
-            self.fact(step),
-        );
-        let key: JobId = self.attempt.job.id;
-        let Ok(key) = Key::new(format!("{key}/{}/{number}", self.attempt.number)) else {
-            return true;
-        };
-        self.report.submit(Input::from(envelope.keyed(key))).await.is_ok()
-    }
-}
-
 #[async_trait]
 impl Worker for BackupWorker {
     async fn run(&self, attempt: &Attempt, report: &dyn Reporter, stop: &dyn Stop) -> Outcome {
-        self.follow(attempt, report, stop).await
+        self.begin(attempt, report, stop).await
     }
 
     async fn observe(&self, attempt: &Attempt, report: &dyn Reporter, stop: &dyn Stop) -> Observed {
-        match self.children.find(attempt.job.id).await {
-            Found::Running | Found::Ended(_) => Observed::Ended(self.follow(attempt, report, stop).await),
+        match self.adopt(attempt, report, stop).await {
             // Nothing of it counts: the snapshot is written last. It starts over, for the same intended time.
-            Found::NeverBegun | Found::Lost => {
-                self.children.forget(attempt.job.id).await;
-                Observed::NotBegun
-            }
+            Some((_, ActEnd::Unknown)) | None => Observed::NotBegun,
+            Some((outcome, _)) => Observed::Ended(outcome),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Children: acts and backups in processes of their own, which a crash of the daemon does not end.
 //!
 //! A run directory `runs/ID` holds the lock that the child inherits as its standard input (std opens everything else
-//! close-on-exec), the task, what the child began (`started`), what it reports (`report`) and how it ended (`rc`).
-//! Lock held = still running; `rc` = the outcome; neither = gone without a word.
+//! close-on-exec), the task, what the child began (`started`), what it reports (`report`), that its time ran out
+//! (`overdue`) and how it ended (`rc`). Lock held = still running; `rc` = the outcome; neither = gone without a word.
 
+mod directory;
 pub(crate) mod inside;
+mod overdue;
 
 use std::{
     collections::BTreeSet,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -18,92 +19,97 @@ use std::{
 
 use async_trait::async_trait;
 use events::{ActEnd, JobId, Stop};
-use outbound::child::{ChildEnd, ChildTask, Children, Found, Lines};
-use rustix::{
-    fs::{FlockOperation, flock},
-    process::{Pid, Signal, kill_process_group},
+use outbound::child::{ChildEnd, ChildTask, Children, Followed, Found, Lines};
+
+use self::{
+    directory::{Entry, RunDirectory, entry},
+    overdue::Watch,
 };
 
 /// How often a running child is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long a child has after SIGTERM before it is killed.
+/// How long what a child runs has after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 /// Longest report line; what is beyond is cut.
 const LINE_MAX: usize = 64 * 1024;
+/// Most of a report that is read at once.
+const PIECE_MAX: u64 = 1 << 20;
 
 /// Runs children as re-executed copies of this binary.
-pub(crate) struct RunDirectories {
+pub struct RunDirectories {
     runs: PathBuf,
+    program: PathBuf,
 }
 
 impl RunDirectories {
-    /// Children under a folder that exists.
+    /// Children under a folder that exists, as processes of a program that does what `watchkeep child DIRECTORY` does.
     #[must_use]
-    pub(crate) fn new(runs: PathBuf) -> Self {
-        Self { runs }
+    pub fn new(runs: PathBuf, program: &Path) -> Self {
+        Self {
+            runs,
+            program: program.to_owned(),
+        }
     }
 
-    /// Removes the run directories of jobs that came to their end, when the process that should have was killed first.
-    pub(crate) fn sweep(&self, waiting: &BTreeSet<String>) {
+    /// Removes what was left of jobs that came to their end, when the process that should have was killed first.
+    pub async fn sweep(&self, waiting: &BTreeSet<String>) {
         let Ok(entries) = std::fs::read_dir(&self.runs) else {
             return;
         };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if path.extension().is_some_and(|extension| extension == "begun") {
-                let is_wanted = path
-                    .file_stem()
-                    .and_then(|name| name.to_str())
-                    .is_some_and(|name| waiting.contains(name));
-                if !is_wanted && let Err(error) = std::fs::remove_file(&path) {
-                    tracing::warn!(mark = %path.display(), %error, "remove the mark of an ended act");
+        let mut marks = Vec::new();
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let swept = match entry(&path) {
+                Some(Entry::Run(job)) if !waiting.contains(&job) => RunDirectory::new(path.clone()).remove().await,
+                Some(Entry::Gone) => std::fs::remove_dir_all(&path).map(|()| true),
+                Some(Entry::Mark(job)) if !waiting.contains(&job) => {
+                    marks.push((self.runs.join(job), path));
+                    continue;
                 }
-                continue;
+                _ => continue,
+            };
+            if let Err(error) = swept {
+                tracing::warn!(path = %path.display(), %error, "remove what was left of an ended job");
             }
-            let is_wanted = entry.file_name().to_str().is_some_and(|name| waiting.contains(name));
-            if is_wanted || is_locked(&entry.path()).unwrap_or(true) {
-                continue;
-            }
-            if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-                tracing::warn!(directory = %entry.path().display(), %error, "remove the run directory of an ended job");
+        }
+        // A mark goes last: as long as anything of its act is there, it says that it was begun.
+        for (_, mark) in marks.iter().filter(|(directory, _)| !directory.exists()) {
+            if let Err(error) = std::fs::remove_file(mark) {
+                tracing::warn!(mark = %mark.display(), %error, "remove the mark of an ended act");
             }
         }
     }
 
-    fn directory(&self, job: JobId) -> PathBuf {
-        self.runs.join(job.to_string())
+    fn directory(&self, job: JobId) -> RunDirectory {
+        RunDirectory::new(self.runs.join(job.to_string()))
     }
 
-    /// Starts the child, unless it was begun before.
-    fn begin(&self, job: JobId, task: &ChildTask, deadline: Duration) -> io::Result<Option<tokio::process::Child>> {
+    /// Starts the child, unless it was begun before. All of it under the lock, and that very lock goes to the child: from
+    /// before the decision until the child's end there is no moment at which nobody holds it.
+    async fn begin(
+        &self,
+        job: JobId,
+        task: &ChildTask,
+        deadline: Duration,
+    ) -> io::Result<Option<tokio::process::Child>> {
         let directory = self.directory(job);
-        if directory.join("started").exists() || mark_of(&directory).exists() || is_locked(&directory)? {
+        directory.make()?;
+        let Some(lock) = directory.take().await? else {
+            return Ok(None);
+        };
+        if directory.left()? != Found::NeverBegun {
             return Ok(None);
         }
-        if directory.exists() {
-            std::fs::remove_dir_all(&directory)?;
-        }
-        std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .read(true)
-            .mode(0o600)
-            .open(directory.join("lock"))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        let order = inside::Order {
+        directory.prepare(&inside::Order {
             task: task.clone(),
             deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
-        };
-        inside::write_whole(&directory, "task", &serde_json::to_vec(&order)?)?;
+        })?;
         store::sync_directory(&self.runs)?;
-        let log = File::create(directory.join("log"))?;
+        let log = File::create(directory.path().join("log"))?;
         // A group of its own: what ends the daemon from a terminal does not end the child.
-        let child = tokio::process::Command::new(crate::OWN_BINARY)
+        let child = tokio::process::Command::new(&self.program)
             .arg0(std::env::current_exe()?)
             .arg("child")
-            .arg(&directory)
+            .arg(directory.path())
             .stdin(Stdio::from(lock))
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
@@ -111,58 +117,6 @@ impl RunDirectories {
             .kill_on_drop(false)
             .spawn()?;
         Ok(Some(child))
-    }
-}
-
-/// The mark of an act that was begun, beside its run directory: whatever becomes of that, the act is not begun again.
-fn mark_of(directory: &Path) -> PathBuf {
-    directory.with_extension("begun")
-}
-
-/// Whether somebody holds the lock of a run directory.
-fn is_locked(directory: &Path) -> io::Result<bool> {
-    let file = match OpenOptions::new().read(true).write(true).open(directory.join("lock")) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(false),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn read_json<T: serde::de::DeserializeOwned>(directory: &Path, name: &str) -> Option<T> {
-    serde_json::from_slice(&std::fs::read(directory.join(name)).ok()?).ok()
-}
-
-fn find(directory: &Path) -> Found {
-    // The order matters: a child writes `rc` before it lets go of the lock.
-    if is_locked(directory).unwrap_or(true) {
-        return Found::Running;
-    }
-    if let Some(end) = read_json(directory, "rc") {
-        return Found::Ended(end);
-    }
-    if directory.join("started").exists() || mark_of(directory).exists() {
-        Found::Lost
-    } else {
-        Found::NeverBegun
-    }
-}
-
-/// Gone without a word; what it wrote to its log is all there is.
-fn lost(directory: &Path) -> ChildEnd {
-    let log = std::fs::read(directory.join("log")).unwrap_or_default();
-    let tail = log
-        .get(log.len().saturating_sub(inside::OUTPUT_MAX)..)
-        .unwrap_or_default();
-    ChildEnd {
-        pid: 0,
-        ended: ActEnd::Unknown,
-        took_ms: 0,
-        output: inside::printable(tail),
     }
 }
 
@@ -175,16 +129,27 @@ struct Report {
 }
 
 impl Report {
-    /// Hands over the whole lines that are there; stops at the first that is not taken.
+    fn of(directory: &RunDirectory) -> Self {
+        Self {
+            path: directory.path().join("report"),
+            offset: 0,
+            rest: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// Hands over the whole lines that are there; false when there may be more, or one was not taken.
     async fn pass_on(&mut self, lines: &dyn Lines) -> bool {
+        let mut more = false;
         if let Ok(mut file) = File::open(&self.path) {
-            let mut read = Vec::new();
-            let more = file
+            let mut piece = Vec::new();
+            let read = file
                 .seek(SeekFrom::Start(self.offset))
-                .and_then(|_| file.take(1 << 20).read_to_end(&mut read));
-            if more.is_ok() {
-                self.offset += read.len() as u64;
-                self.rest.append(&mut read);
+                .and_then(|_| file.take(PIECE_MAX).read_to_end(&mut piece));
+            if read.is_ok() {
+                more = piece.len() as u64 == PIECE_MAX;
+                self.offset += piece.len() as u64;
+                self.rest.append(&mut piece);
             }
         }
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
@@ -195,14 +160,39 @@ impl Report {
             self.rest.drain(..=end);
             self.next += 1;
         }
-        true
+        !more
     }
 }
 
 #[async_trait]
 impl Children for RunDirectories {
     async fn find(&self, job: JobId) -> Found {
-        find(&self.directory(job))
+        found(&self.directory(job))
+    }
+
+    async fn follow(&self, job: JobId, lines: &dyn Lines, stop: &dyn Stop) -> Followed {
+        let directory = self.directory(job);
+        let (mut report, mut watch) = (Report::of(&directory), Watch::new());
+        loop {
+            // First how it stands, then what it reported: nothing is reported after the end.
+            let found = found(&directory);
+            let passed = report.pass_on(lines).await;
+            match found {
+                Found::Ended(end) if passed => return Followed::Ended(end),
+                Found::Lost if passed => return Followed::Ended(directory.lost()),
+                Found::NeverBegun => return Followed::NeverBegun,
+                Found::Running => {
+                    if let Some(end) = watch.look(&directory) {
+                        return Followed::Ended(end);
+                    }
+                }
+                _ => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = stop.stopped() => return Followed::Stopped,
+            }
+        }
     }
 
     async fn run(
@@ -213,75 +203,37 @@ impl Children for RunDirectories {
         lines: &dyn Lines,
         stop: &dyn Stop,
     ) -> Option<ChildEnd> {
-        let directory = self.directory(job);
-        let mut child = match self.begin(job, task, deadline) {
-            Ok(child) => child,
-            Err(error) => {
-                let ended = ActEnd::NotStarted { why: error.to_string() };
-                return Some(ChildEnd {
-                    pid: 0,
-                    ended,
-                    took_ms: 0,
-                    output: String::new(),
-                });
-            }
-        };
-        let mut report = Report {
-            path: directory.join("report"),
-            offset: 0,
-            rest: Vec::new(),
-            next: 0,
-        };
-        loop {
-            // Reaps it; the truth is in the directory.
-            if let Some(child) = &mut child {
-                let _ = child.try_wait();
-            }
-            let found = find(&directory);
-            let passed = report.pass_on(lines).await;
-            match found {
-                Found::Ended(end) if passed => return Some(end),
-                Found::Lost if passed => return Some(lost(&directory)),
-                Found::NeverBegun => {
-                    let end = lost(&directory);
-                    let ended = ActEnd::NotStarted {
-                        why: format!("the helper process did not begin: {}", end.output.trim()),
-                    };
-                    return Some(ChildEnd { ended, ..end });
-                }
-                _ => {}
-            }
-            tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
-                () = stop.stopped() => return None,
+        // The handle is kept for reaping only. What became of the child is in the directory, also when an error came after
+        // the process was made.
+        let begun = self.begin(job, task, deadline).await;
+        match self.follow(job, lines, stop).await {
+            Followed::Ended(end) => Some(end),
+            Followed::Stopped => None,
+            Followed::NeverBegun => {
+                let end = self.directory(job).lost();
+                let why = match &begun {
+                    Err(error) => error.to_string(),
+                    Ok(_) => format!("the helper process did not begin: {}", end.output.trim()),
+                };
+                Some(ChildEnd {
+                    ended: ActEnd::NotStarted { why },
+                    ..end
+                })
             }
         }
     }
 
     async fn forget(&self, job: JobId) {
-        let directory = self.directory(job);
-        if is_locked(&directory).unwrap_or(true) || !directory.exists() {
-            return;
-        }
-        if let Err(error) = std::fs::remove_dir_all(&directory) {
+        if let Err(error) = self.directory(job).remove().await {
             tracing::warn!(%job, %error, "remove the run directory of a job");
         }
     }
 }
 
-/// Ends a process group: asks, waits, kills. For children that are past their deadline.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "inside the child there is no runtime to wait with"
-)]
-fn end_group(group: u32, gone: impl Fn() -> bool) {
-    let Some(pid) = i32::try_from(group).ok().and_then(Pid::from_raw) else {
-        return;
-    };
-    let _ = kill_process_group(pid, Signal::TERM);
-    let until = tokio::time::Instant::now() + GRACE;
-    while !gone() && tokio::time::Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let _ = kill_process_group(pid, Signal::KILL);
+/// What is found; a directory that cannot be looked at may have a child that lives.
+fn found(directory: &RunDirectory) -> Found {
+    directory.find().unwrap_or_else(|error| {
+        tracing::warn!(directory = %directory.path().display(), %error, "look for a child");
+        Found::Running
+    })
 }

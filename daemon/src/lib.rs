@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use self::{
+    children::RunDirectories,
     heartbeat::HeartbeatSettings,
     run::{Record, Running, Setup, start},
     settings::{ServiceSettings, Settings, StoreSettings, TracesSettings, WebSettings, schema},

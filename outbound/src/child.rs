@@ -54,15 +54,29 @@ pub enum Found {
     Lost,
 }
 
+/// What came of following a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// It ended, or is gone.
+    Ended(ChildEnd),
+    /// There is none, and there never was.
+    NeverBegun,
+    /// We were told to stop; the child goes on.
+    Stopped,
+}
+
 /// Runs children, one for each job.
 #[async_trait]
 pub trait Children: Send + Sync {
     /// Looks for the child of a job.
     async fn find(&self, job: JobId) -> Found;
 
+    /// Waits for the end of a child that was begun before; starts none. Lines and deadline as for [`Children::run`].
+    async fn follow(&self, job: JobId, lines: &dyn Lines, stop: &dyn Stop) -> Followed;
+
     /// Starts the child of a job, unless it was begun before, and waits for its end. Lines that it reports are handed
     /// to `line` in order, with their number; after a crash again from the first one. At `stop` the wait ends with `None`
-    /// and the child goes on; at the deadline its process group is killed.
+    /// and the child goes on. At the deadline the child ends itself and what it runs; one that does not is ended.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is one thing of its own; a struct would only rename them"

@@ -8,7 +8,7 @@ use events::{
     SubmitError, Work, Worker, consequences, name_of,
 };
 use jiff::SignedDuration;
-use outbound::child::{ChildEnd, Children, Found, NoLines};
+use outbound::child::{ChildEnd, Children, Followed, Found, NoLines};
 
 use crate::{act::ActKind, settings::Act};
 
@@ -22,6 +22,14 @@ pub struct ActWorker {
     acts: BTreeMap<Name, Act>,
     children: Arc<dyn Children>,
     kill_switch: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// An attempt at an act.
+struct Turn<'a> {
+    id: JobId,
+    act: &'a dyn ActKind,
+    report: &'a dyn Reporter,
+    stop: &'a dyn Stop,
 }
 
 impl ActWorker {
@@ -46,20 +54,26 @@ impl ActWorker {
         }
     }
 
-    /// Runs, or goes on waiting for, the child of a job.
-    async fn act_and_record(&self, id: JobId, act: &dyn ActKind, report: &dyn Reporter, stop: &dyn Stop) -> Outcome {
-        match self.children.run(id, &act.task(), act.deadline(), &NoLines, stop).await {
-            // The helper is gone without a word: the target is asked before anybody is.
-            Some(end) if end.ended == ActEnd::Unknown => self.ask_target(id, act, report, stop).await,
-            Some(end) => self.record(id, end, report).await,
-            None => Outcome::Later {
-                why: "the daemon is stopping; the act goes on and is found again".to_owned(),
-                not_before: None,
-            },
+    /// Records how an act ended.
+    async fn ended(&self, turn: &Turn<'_>, end: ChildEnd) -> Outcome {
+        // The helper is gone without a word: the target is asked before anybody is.
+        if end.ended == ActEnd::Unknown {
+            return self.ask_target(turn).await;
+        }
+        self.record(turn, end).await
+    }
+
+    /// Waits for the child of a job that was begun before; none when it turns out that it never was.
+    async fn adopt(&self, turn: &Turn<'_>) -> Option<Outcome> {
+        match self.children.follow(turn.id, &NoLines, turn.stop).await {
+            Followed::Ended(end) => Some(self.ended(turn, end).await),
+            Followed::Stopped => Some(stopping("the act goes on and is found again")),
+            Followed::NeverBegun => None,
         }
     }
 
-    async fn record(&self, id: JobId, end: ChildEnd, report: &dyn Reporter) -> Outcome {
+    async fn record(&self, turn: &Turn<'_>, end: ChildEnd) -> Outcome {
+        let id = turn.id;
         let took = SignedDuration::from_millis(i64::try_from(end.took_ms).unwrap_or(i64::MAX));
         let held = matches!(end.ended, ActEnd::Unknown);
         let finished = ActFinished {
@@ -69,7 +83,7 @@ impl ActWorker {
             took,
             output: end.output,
         };
-        if let Err(error) = submit(report, fact(id, "finished", Fact::ActFinished(finished))).await {
+        if let Err(error) = submit(turn.report, fact(id, "finished", Fact::ActFinished(finished))).await {
             return Outcome::Later {
                 why: format!("record the end of the act: {error}"),
                 not_before: None,
@@ -87,36 +101,44 @@ impl ActWorker {
     }
 
     /// The child is gone without a word: asks the target.
-    async fn ask_target(&self, id: JobId, act: &dyn ActKind, report: &dyn Reporter, stop: &dyn Stop) -> Outcome {
-        let asked = JobId::derive(&events::Identity { store: id.0, epoch: 0 }, &["observe"]);
-        let ended = match act.observe() {
+    async fn ask_target(&self, turn: &Turn<'_>) -> Outcome {
+        let of_act = events::Identity {
+            store: turn.id.0,
+            epoch: 0,
+        };
+        let asked = JobId::derive(&of_act, &["observe"]);
+        let ended = match turn.act.observe() {
             None => ActEnd::Unknown,
             Some(question) => {
                 self.children.forget(asked).await;
-                match self
+                let answer = self
                     .children
-                    .run(asked, &question, act.deadline(), &NoLines, stop)
-                    .await
-                    .map(|end| end.ended)
-                {
+                    .run(asked, &question, turn.act.deadline(), &NoLines, turn.stop)
+                    .await;
+                match answer.map(|end| end.ended) {
                     Some(ActEnd::Exit { code: 0 }) => ActEnd::ObservedDone,
                     Some(ActEnd::Exit { code: 1 }) => ActEnd::ObservedNotDone,
-                    _ => ActEnd::Unknown,
+                    Some(_) => ActEnd::Unknown,
+                    None => return stopping("the target is asked again"),
                 }
             }
         };
         self.children.forget(asked).await;
-        self.record(
-            id,
-            ChildEnd {
-                pid: 0,
-                ended,
-                took_ms: 0,
-                output: String::new(),
-            },
-            report,
-        )
-        .await
+        let end = ChildEnd {
+            pid: 0,
+            ended,
+            took_ms: 0,
+            output: String::new(),
+        };
+        self.record(turn, end).await
+    }
+}
+
+/// The daemon stops before the outcome is known: the next process looks again.
+fn stopping(then: &str) -> Outcome {
+    Outcome::Later {
+        why: format!("the daemon is stopping; {then}"),
+        not_before: None,
     }
 }
 
@@ -151,9 +173,12 @@ impl Worker for ActWorker {
                 why: "the action is not configured any more".to_owned(),
             };
         };
+        let turn = Turn { id, act, report, stop };
         // An attempt whose end could not be recorded: it is not asked for again, only recorded.
-        if self.children.find(id).await != Found::NeverBegun {
-            return self.act_and_record(id, act, report, stop).await;
+        if self.children.find(id).await != Found::NeverBegun
+            && let Some(outcome) = self.adopt(&turn).await
+        {
+            return outcome;
         }
         let ready = Fact::ActReady(ActReady {
             run: id,
@@ -177,7 +202,10 @@ impl Worker for ActWorker {
                 answer: "the gates refused it".to_owned(),
             };
         }
-        self.act_and_record(id, act, report, stop).await
+        match self.children.run(id, &act.task(), act.deadline(), &NoLines, stop).await {
+            Some(end) => self.ended(&turn, end).await,
+            None => stopping("the act goes on and is found again"),
+        }
     }
 
     async fn observe(&self, attempt: &Attempt, report: &dyn Reporter, stop: &dyn Stop) -> Observed {
@@ -187,10 +215,11 @@ impl Worker for ActWorker {
                 why: "the action is not configured any more".to_owned(),
             };
         };
-        match self.children.find(id).await {
-            Found::NeverBegun => Observed::NotBegun,
-            Found::Running | Found::Ended(_) => Observed::Ended(self.act_and_record(id, act, report, stop).await),
-            Found::Lost => Observed::Ended(self.ask_target(id, act, report, stop).await),
+        // Only waited for: what never began is asked for anew, with the last word of this moment.
+        let turn = Turn { id, act, report, stop };
+        match self.adopt(&turn).await {
+            Some(outcome) => Observed::Ended(outcome),
+            None => Observed::NotBegun,
         }
     }
 }

@@ -1,0 +1,358 @@
+//! Children by real processes of the real binary: begun once, found whatever was left, ended at their deadline.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, OpenOptions},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use daemon::RunDirectories;
+use events::{ActEnd, Identity, JobId, Stop};
+use outbound::child::{ChildEnd, ChildTask, Children, Followed, Found, NoLines};
+use rustix::fs::{FlockOperation, flock};
+use tokio::time::Instant;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_watchkeep");
+const DEADLINE: Duration = Duration::from_secs(30);
+
+struct Never;
+
+#[async_trait]
+impl Stop for Never {
+    fn is_stopped(&self) -> bool {
+        false
+    }
+    async fn stopped(&self) {
+        std::future::pending().await;
+    }
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+    children: RunDirectories,
+    job: JobId,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("runs")).unwrap();
+        let identity = Identity {
+            store: uuid::Uuid::nil(),
+            epoch: 0,
+        };
+        Self {
+            children: RunDirectories::new(folder.path().join("runs"), Path::new(PROGRAM)),
+            folder,
+            job: JobId::derive(&identity, &["job"]),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.path("runs").join(self.job.to_string())
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.directory().with_extension("begun")
+    }
+
+    /// A shell that notes each time it is begun, and then does something.
+    fn act(&self, once: bool, then: &str) -> ChildTask {
+        let log = self.path("acts");
+        let script = format!("echo begun >> {}; {then}", log.display());
+        ChildTask::Command {
+            argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), script],
+            environment: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
+            directory: None,
+            once,
+        }
+    }
+
+    fn times_begun(&self) -> usize {
+        fs::read_to_string(self.path("acts"))
+            .unwrap_or_default()
+            .lines()
+            .count()
+    }
+
+    async fn run(&self, task: &ChildTask, deadline: Duration) -> ChildEnd {
+        self.children
+            .run(self.job, task, deadline, &NoLines, &Never)
+            .await
+            .unwrap()
+    }
+
+    fn hold_lock(&self) -> File {
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(self.directory().join("lock"))
+            .unwrap();
+        flock(&lock, FlockOperation::LockExclusive).unwrap();
+        lock
+    }
+
+    /// What a helper writes first.
+    fn started(&self) -> serde_json::Value {
+        serde_json::from_slice(&fs::read(self.directory().join("started")).unwrap()).unwrap()
+    }
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "waited too long until {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn is_alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, after)| !after.starts_with('Z'))
+}
+
+fn exited(code: i32) -> ActEnd {
+    ActEnd::Exit { code }
+}
+
+#[tokio::test]
+async fn an_act_is_begun_once_whatever_becomes_of_its_run_directory() {
+    let place = Place::new();
+    let act = place.act(true, "exit 3");
+    assert_eq!(place.run(&act, DEADLINE).await.ended, exited(3));
+    // Found again, not begun again.
+    assert_eq!(place.run(&act, DEADLINE).await.ended, exited(3));
+    for lost in [
+        &["rc"][..],
+        &["rc", "started"],
+        &["rc", "started", "task", "log", "lock"],
+    ] {
+        for file in lost {
+            let _ = fs::remove_file(place.directory().join(file));
+        }
+        assert_eq!(place.children.find(place.job).await, Found::Lost, "{lost:?}");
+        assert_eq!(place.run(&act, DEADLINE).await.ended, ActEnd::Unknown, "{lost:?}");
+    }
+    fs::remove_dir_all(place.directory()).unwrap();
+    assert_eq!(place.children.find(place.job).await, Found::Lost);
+    assert_eq!(place.run(&act, DEADLINE).await.ended, ActEnd::Unknown);
+    place.children.forget(place.job).await;
+    assert_eq!(place.run(&act, DEADLINE).await.ended, ActEnd::Unknown);
+    assert_eq!(place.times_begun(), 1);
+
+    // The control: what is no act is begun again once its directory is gone.
+    let control = Place::new();
+    let question = control.act(false, "exit 3");
+    assert_eq!(control.run(&question, DEADLINE).await.ended, exited(3));
+    assert_eq!(control.run(&question, DEADLINE).await.ended, exited(3));
+    assert_eq!(control.times_begun(), 1);
+    control.children.forget(control.job).await;
+    assert_eq!(control.run(&question, DEADLINE).await.ended, exited(3));
+    assert_eq!(control.times_begun(), 2);
+}
+
+/// The helper refuses by itself, also when a daemon should ever begin it a second time.
+#[test]
+fn a_helper_that_finds_the_mark_does_not_act() {
+    for (is_marked, times) in [(true, 0), (false, 1)] {
+        let place = Place::new();
+        fs::create_dir(place.directory()).unwrap();
+        let order = serde_json::json!({ "task": place.act(true, "true"), "deadline_ms": 10_000 });
+        fs::write(place.directory().join("task"), order.to_string()).unwrap();
+        if is_marked {
+            fs::write(place.mark(), "").unwrap();
+        }
+        let lock = place.hold_lock();
+        let helper = Command::new(PROGRAM)
+            .arg("child")
+            .arg(place.directory())
+            .stdin(Stdio::from(lock))
+            .status()
+            .unwrap();
+        assert!(helper.success());
+        assert_eq!(place.times_begun(), times, "marked: {is_marked}");
+        assert!(place.mark().exists());
+    }
+}
+
+/// Every state that a kill can leave, from before the directory is made to after the child ended, and whether it may begin.
+#[tokio::test]
+async fn what_a_crash_leaves_says_whether_the_child_ever_began() {
+    let end = serde_json::to_string(&ChildEnd {
+        pid: 1,
+        ended: exited(0),
+        took_ms: 1,
+        output: String::new(),
+    })
+    .unwrap();
+    // Files in the order in which they come to be, and how often it has begun after the next daemon.
+    let states: [(&[&str], usize); 9] = [
+        (&[], 1),
+        (&["lock"], 1),
+        (&["lock", "task.tmp"], 1),
+        (&["lock", "task"], 1),
+        (&["lock", "task", "log"], 1),
+        (&["lock", "task", "log", "started.tmp"], 1),
+        (&["lock", "task", "log", "started"], 0),
+        (&["lock", "task", "log", "started", "overdue"], 0),
+        (&["lock", "task", "log", "started", "rc"], 0),
+    ];
+    for (files, begun) in states {
+        let place = Place::new();
+        fs::create_dir(place.directory()).unwrap();
+        for file in files {
+            let content = if *file == "rc" { end.as_str() } else { "{}" };
+            fs::write(place.directory().join(file), content).unwrap();
+        }
+        let found = place.children.find(place.job).await;
+        assert_eq!(found == Found::NeverBegun, begun == 1, "{files:?}: {found:?}");
+        let ended = place.run(&place.act(true, "true"), DEADLINE).await.ended;
+        assert_eq!(place.times_begun(), begun, "{files:?}: {ended:?}");
+        let follow = place.children.follow(place.job, &NoLines, &Never).await;
+        assert!(matches!(follow, Followed::Ended(_)), "{files:?}: {follow:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_lives_is_neither_begun_again_nor_removed() {
+    let place = Place::new();
+    // As between the making of the process and its first word: nothing but the lock tells of it.
+    fs::create_dir(place.directory()).unwrap();
+    let lock = place.hold_lock();
+    assert_eq!(place.children.find(place.job).await, Found::Running);
+    place.children.forget(place.job).await;
+    place.children.sweep(&BTreeSet::new()).await;
+    assert!(place.directory().join("lock").exists());
+
+    let (act, ended) = (place.act(true, "true"), async {
+        // Long enough to begin it, were that possible.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(place.times_begun(), 0);
+        // It ends, and says how, before it lets go.
+        let end = ChildEnd {
+            pid: 1,
+            ended: exited(7),
+            took_ms: 1,
+            output: String::new(),
+        };
+        fs::write(place.directory().join("rc"), serde_json::to_vec(&end).unwrap()).unwrap();
+        drop(lock);
+    });
+    let (found, ()) = tokio::join!(place.run(&act, DEADLINE), ended);
+    assert_eq!((found.ended, place.times_begun()), (exited(7), 0));
+
+    // The control: nobody holds it now, so it goes.
+    place.children.sweep(&BTreeSet::new()).await;
+    assert!(!place.directory().exists());
+}
+
+#[tokio::test]
+async fn a_sweep_leaves_what_is_waited_for_and_removes_the_rest() {
+    let place = Place::new();
+    place.run(&place.act(true, "true"), DEADLINE).await;
+    fs::create_dir_all(place.path("runs/half.gone/deep")).unwrap();
+    let waiting = BTreeSet::from([place.job.to_string()]);
+    place.children.sweep(&waiting).await;
+    assert!(place.directory().exists() && place.mark().exists());
+    assert!(!place.path("runs/half.gone").exists());
+    place.children.sweep(&BTreeSet::new()).await;
+    assert!(!place.directory().exists() && !place.mark().exists());
+}
+
+/// Who only looks disturbs nobody: neither one who begins nor another one who looks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn lookers_disturb_no_beginning() {
+    let place = Arc::new(Place::new());
+    let mut lookers = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let place = Arc::clone(&place);
+        lookers.spawn(async move {
+            loop {
+                place.children.find(place.job).await;
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    let task = ChildTask::Command {
+        argv: vec!["/bin/true".to_owned()],
+        environment: Vec::new(),
+        directory: None,
+        once: false,
+    };
+    for round in 0..30 {
+        let end = place.run(&task, DEADLINE).await;
+        assert_eq!(end.ended, exited(0), "round {round}: {}", end.output);
+        place.children.forget(place.job).await;
+        assert!(!place.directory().exists(), "round {round}");
+    }
+}
+
+/// A helper that somebody stopped cannot keep its own deadline: the daemon does, and what it runs ends too.
+#[tokio::test]
+async fn a_stopped_child_is_ended_after_its_deadline() {
+    let place = Place::new();
+    let pid_file = place.path("pid");
+    let act = place.act(true, &format!("echo $$ > {}; exec sleep 600", pid_file.display()));
+    let stopped = async {
+        until("the command runs", async || pid_file.exists()).await;
+        let helper = place.started()["pid"].to_string();
+        let signalled = Command::new("kill").args(["-STOP", &helper]).status();
+        assert!(signalled.unwrap().success());
+        helper
+    };
+    let begun = Instant::now();
+    let (end, helper) = tokio::join!(place.run(&act, Duration::from_secs(1)), stopped);
+    assert_eq!(end.ended, ActEnd::Deadline);
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    let command = fs::read_to_string(&pid_file).unwrap();
+    assert!(!is_alive(&helper) && !is_alive(command.trim()), "{helper} {command}");
+    // Found so by every later daemon.
+    assert!(matches!(place.children.find(place.job).await, Found::Ended(end) if end.ended == ActEnd::Deadline));
+    assert_eq!(place.times_begun(), 1);
+}
+
+/// The age of a child goes on while no daemon is there; and a process that got its number is left alone.
+#[tokio::test]
+async fn an_adopted_child_is_ended_by_its_age_and_no_other_process_is() {
+    let place = Place::new();
+    let mut other = Command::new("/bin/sleep").arg("600").spawn().unwrap();
+    fs::create_dir(place.directory()).unwrap();
+    let order = serde_json::json!({ "task": place.act(true, "true"), "deadline_ms": 1000 });
+    fs::write(place.directory().join("task"), order.to_string()).unwrap();
+    // Began long ago, and its number belongs to another process by now.
+    let started = serde_json::json!({ "pid": other.id(), "ticks": 1, "boot_ns": 0 });
+    fs::write(place.directory().join("started"), started.to_string()).unwrap();
+    let lock = place.hold_lock();
+    let gone = async {
+        until("it is past its deadline", async || {
+            place.directory().join("overdue").exists()
+        })
+        .await;
+        // Longer than what it runs would get after SIGTERM.
+        let asked = Instant::now();
+        until("it was killed, too", async || asked.elapsed() > Duration::from_secs(7)).await;
+        drop(lock);
+    };
+    let (followed, ()) = tokio::join!(place.children.follow(place.job, &NoLines, &Never), gone);
+    assert!(
+        matches!(&followed, Followed::Ended(end) if end.ended == ActEnd::Deadline),
+        "{followed:?}"
+    );
+    assert!(is_alive(&other.id().to_string()));
+    other.kill().unwrap();
+    other.wait().unwrap();
+}
