@@ -37,17 +37,10 @@ pub(crate) async fn queues(
     std::fs::create_dir_all(&runs)
         .into_diagnostic()
         .wrap_err("make the folder of children")?;
-    let children = RunDirectories::new(runs);
-    children.sweep(
-        &record
-            .journal
-            .jobs()
-            .waiting()
-            .await
-            .iter()
-            .map(|status| status.job.id.to_string())
-            .collect(),
-    );
+    let children = RunDirectories::new(runs, Path::new(crate::OWN_BINARY));
+    let waiting = record.journal.jobs().waiting().await;
+    let waiting = waiting.iter().map(|status| status.job.id.to_string()).collect();
+    children.sweep(&waiting).await;
     let children: Arc<dyn Children> = Arc::new(children);
     let mut queues: Vec<(Name, Arc<dyn Worker>)> = Vec::new();
     let notifiers = settings
