@@ -4,11 +4,15 @@ use std::ops::Range;
 
 use super::{
     NESTING_MAX,
-    error::Report,
+    error::{Report, closest},
     expression::Comparison,
+    functions,
     lexer::{Spanned, Token},
     literal::Literal,
 };
+
+/// The words that join two conditions.
+const JOINING: [&str; 2] = ["and", "or"];
 
 #[derive(Debug)]
 pub(super) struct Syntax<'a> {
@@ -193,6 +197,15 @@ impl<'a, 't> Parser<'a, 't, '_> {
                 self.operand();
                 Some(Self::broken(at))
             }
+            Token::Word(word) if self.joins(word) => {
+                let message = format!("expected `and` or `or`, found `{word}`");
+                match closest(word, JOINING) {
+                    Some(meant) => self.advise(at, &message, &format!("did you mean `{meant}`?")),
+                    None => self.tell(at, message),
+                }
+                self.tokens.next();
+                Some(self.not())
+            }
             _ => {
                 self.tell(at, format!("expected `and` or `or` before {}", self.found()));
                 Some(self.not())
@@ -200,8 +213,37 @@ impl<'a, 't> Parser<'a, 't, '_> {
         }
     }
 
+    /// Whether the word that stands next was meant to join two conditions: it is no call, and a condition follows.
+    fn joins(&self, word: &str) -> bool {
+        match self.second() {
+            Some(Token::Word(_) | Token::Quoted(_) | Token::Literal(_) | Token::Not) => true,
+            // `andd (up(shop) or up(api))` reads like a call.
+            Some(Token::Open) => functions::find(word).is_none() && closest(word, JOINING).is_some(),
+            _ => false,
+        }
+    }
+
+    /// What stands behind the next token.
+    fn second(&self) -> Option<Token<'a>> {
+        self.tokens.as_slice().get(1).map(|spanned| spanned.token)
+    }
+
+    /// Eats a word that was meant to be `not`: told once, and taken for it.
+    fn misspelt_not(&mut self) -> Option<&'t Spanned<'a>> {
+        let Some(Token::Word(word)) = self.peek() else {
+            return None;
+        };
+        let follows = matches!(self.second(), Some(Token::Word(_) | Token::Not));
+        if !follows || closest(word, ["not"]).is_none() {
+            return None;
+        }
+        self.advise(self.here(), &format!("`{word}` is no condition"), "did you mean `not`?");
+        self.tokens.next()
+    }
+
     fn not(&mut self) -> Syntax<'a> {
-        let Some(word) = self.next_if(Token::Not) else {
+        let word = self.next_if(Token::Not).or_else(|| self.misspelt_not());
+        let Some(word) = word else {
             return self.comparison();
         };
         let start = word.at.start;
