@@ -1,15 +1,16 @@
-//! The outward heartbeat: a dead-man's switch that somebody else watches. It stops by itself when any essential part
-//! is stuck, as it is sent only after everything was looked at.
+//! The outward heartbeat: a dead-man's switch that somebody else watches. It says that the watcher lives and watches, and
+//! stops by itself when any essential part is stuck, as it is sent only after everything was looked at. That it does not
+//! arrive is a fact, and so is that it arrives again.
 
 use std::time::Duration;
 
 use config::{Secret, Span};
-use events::Stop;
+use events::{Envelope, Fact, HeartbeatChanged, Name, Stop, name_of};
 use outbound::Context;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use web::{App, readiness};
+use web::{App, PulseChange, Readiness, readiness};
 
 use crate::supervisor::Token;
 
@@ -38,40 +39,62 @@ impl HeartbeatSettings {
 }
 
 /// Sends heartbeats until `stop`. A heartbeat is sent now or skipped, never queued.
-pub(crate) async fn beat(name: String, settings: HeartbeatSettings, app: App, context: Context, stop: Token) {
-    let mut failing = false;
+pub(crate) async fn beat(name: Name, settings: HeartbeatSettings, app: App, context: Context, stop: Token) {
     loop {
         tokio::select! { () = tokio::time::sleep(settings.every()) => {}, () = stop.stopped() => return }
         let ready = readiness(&app).await;
         if !ready.ready {
-            tracing::warn!(heartbeat = name, problems = ?ready.problems, "the outward heartbeat is withheld");
+            tracing::warn!(heartbeat = %name, problems = ?ready.problems, "the outward heartbeat is withheld");
             continue;
         }
-        match send(&settings, &app, &context).await {
-            Ok(()) => failing = false,
-            // Once: the other side tells when it misses us.
-            Err(why) if !failing => {
-                tracing::warn!(heartbeat = name, why, "the outward heartbeat could not be sent");
-                failing = true;
-            }
-            Err(_) => {}
+        let sent = tokio::select! {
+            sent = send(&settings, &app, &context, &ready) => sent,
+            () = stop.stopped() => return,
+        };
+        if let Some(change) = app.pulses.note(&name, app.now(), sent) {
+            record(&app, &name, change).await;
         }
     }
 }
 
-async fn send(settings: &HeartbeatSettings, app: &App, context: &Context) -> Result<(), String> {
+async fn send(settings: &HeartbeatSettings, app: &App, context: &Context, ready: &Readiness) -> Result<(), String> {
     let url = settings.url.read().map_err(|error| error.to_string())?;
     let head = app.journal.head().await.map_err(|error| error.to_string())?;
-    let body = json!({ "seq": head.seq, "commit": head.commit, "chain": head.link, "at": app.now() });
+    let degraded = ready.degraded.len();
+    let body =
+        json!({ "seq": head.seq, "commit": head.commit, "chain": head.link, "at": app.now(), "degraded": degraded });
     let request = context.client().post(url.expose()).json(&body).send();
     let answer = tokio::time::timeout(TIMEOUT, request)
         .await
         .map_err(|_| "no answer before the deadline".to_owned())?;
     // The address stays out of the message.
-    let status = answer.map_err(|error| error.without_url().to_string())?.status();
+    let answer = answer.map_err(|error| outbound::chain(&error.without_url()))?;
+    let status = answer.status();
     if status.is_success() {
         Ok(())
     } else {
         Err(format!("answered {status}"))
+    }
+}
+
+/// What changed, as a fact.
+async fn record(app: &App, name: &Name, change: PulseChange) {
+    let (arrives, why) = match change {
+        PulseChange::Arrives => (true, None),
+        PulseChange::Fails { why } => (false, Some(why)),
+    };
+    match &why {
+        Some(why) => tracing::error!(heartbeat = %name, why, "the outward heartbeat does not arrive"),
+        None => tracing::info!(heartbeat = %name, "the outward heartbeat arrives again"),
+    }
+    let changed = HeartbeatChanged {
+        heartbeat: name.clone(),
+        arrives,
+        why,
+    };
+    let stream = name_of(&format!("heartbeat/{name}"));
+    let envelope = Envelope::new(stream, name_of("daemon"), Fact::HeartbeatChanged(changed));
+    if let Err(error) = app.journal.submit_reserved(envelope.into()).await {
+        tracing::warn!(%error, "record how the outward heartbeat fares");
     }
 }

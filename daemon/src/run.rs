@@ -26,7 +26,9 @@ use web::App;
 pub use self::record::Record;
 use crate::{
     clock::MachineClocks,
-    heartbeat, housekeeping, keeping, observing, settings,
+    heartbeat, housekeeping, keeping, observing,
+    plan::journal_name,
+    settings,
     settings::Settings,
     supervisor::{Stage, Supervisor},
     workers,
@@ -102,6 +104,7 @@ pub async fn start(setup: Setup) -> miette::Result<Running> {
         clocks: Arc::clone(&setup.clocks),
         described,
         version: VERSION,
+        pulses: Arc::default(),
     };
     // Before probes look: what they are compared with is there.
     record::begin(&setup.source, &record, &mut supervisor, failures).await?;
@@ -116,7 +119,7 @@ pub async fn start(setup: Setup) -> miette::Result<Running> {
     collect::start(&settings, &record, &context, &mut supervisor)?;
     for (name, heartbeat) in &settings.heartbeat {
         let (name, heartbeat, app, context) = (
-            name.as_str().to_owned(),
+            journal_name(name),
             heartbeat.clone(),
             app.clone(),
             context.clone(),

@@ -162,6 +162,8 @@ facts! {
     FoldCut(FoldCut) = "fold_cut",
     /// A task of the daemon failed and was started again, or given up.
     TaskFailed(TaskFailed) = "task_failed",
+    /// An outward heartbeat does not arrive any more, or arrives again.
+    HeartbeatChanged(HeartbeatChanged) = "heartbeat_changed",
 
     /// A probe answers differently than before.
     ProbeChanged(ProbeChanged) = "probe_changed",

@@ -61,12 +61,15 @@ pub struct Described {
 /// Whether the daemon does what it is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// True when nothing speaks against it.
+    /// True when the watcher lives, looks, decides and records.
     pub ready: bool,
-    /// What speaks against it.
+    /// What speaks against it: the outward heartbeats stop.
     pub problems: Vec<String>,
 }
 
+    /// What is not well and does not stop the watch, such as a receiver that takes no message.
+    #[serde(default)]
+    pub degraded: Vec<String>,
 /// A job that is not at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingJob {

@@ -8,7 +8,7 @@ use store::{
     telemetry::{Telemetry, TelemetryReader},
 };
 
-use crate::{Caller, Described, Problem};
+use crate::{Caller, Described, Problem, Pulses};
 
 /// A running daemon, as its answers need it.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub struct App {
     pub clocks: Arc<dyn Clocks>,
     /// The configuration in words.
     pub described: Arc<Described>,
+    /// How the outward heartbeats fare.
+    pub pulses: Arc<Pulses>,
     /// Version of the binary.
     pub version: &'static str,
 }
@@ -70,6 +72,7 @@ pub struct Desk {
     folder: Arc<Folder>,
     clocks: Arc<dyn Clocks>,
     pub(crate) described: Arc<Described>,
+    pub(crate) pulses: Arc<Pulses>,
     pub(crate) version: &'static str,
 }
 
@@ -80,6 +83,7 @@ impl From<App> for Desk {
             folder: app.folder,
             clocks: app.clocks,
             described: app.described,
+            pulses: app.pulses,
             version: app.version,
         }
     }
@@ -105,6 +109,7 @@ impl Desk {
             folder: Arc::new(folder),
             clocks,
             described,
+            pulses: Arc::default(),
             version,
         })
     }

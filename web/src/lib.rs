@@ -21,7 +21,7 @@ pub use self::{
     app::{App, Desk},
     listen::{Members, bind_socket, serve_socket, serve_tcp},
     problem::Problem,
-    readiness::readiness,
+    readiness::{Pulse, PulseChange, Pulses, readiness},
     reference::routes_markdown,
     routes::{Ask, ROUTES, Route, Verb},
     routing::{socket_router, tcp_router},

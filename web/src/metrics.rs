@@ -6,9 +6,14 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use events::{Network, Phase, Status, Views};
+use events::{Network, Phase, Reason, Status, Views};
+use store::JobStatus;
 
-use crate::{Desk, Problem, readiness, routes::Ask};
+use crate::{
+    Desk, Problem,
+    readiness::{self, Part},
+    routes::Ask,
+};
 
 struct Text(String);
 
@@ -44,13 +49,7 @@ fn escaped(value: &str) -> String {
 pub(crate) async fn metrics(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     ask.only(&[])?;
     let mut text = Text(String::new());
-    let ready = readiness::of(&desk).await;
-    text.one(
-        "ready",
-        "gauge",
-        "1 when nothing speaks against readiness.",
-        u8::from(ready.ready),
-    );
+    readiness(&mut text, &desk).await;
     text.family("build_info", "gauge", "Version of the binary.");
     text.value("build_info", &[("version", desk.version)], 1);
     if let Some(journal) = desk.journal() {
@@ -75,6 +74,7 @@ pub(crate) async fn metrics(desk: Desk, ask: Ask) -> Result<Response, Problem> {
             "Age of the oldest of them.",
             oldest.as_secs(),
         );
+        messages(&mut text, &waiting);
         text.one(
             "journal_backlog",
             "gauge",
@@ -110,6 +110,74 @@ pub(crate) async fn metrics(desk: Desk, ask: Ask) -> Result<Response, Problem> {
         text.0,
     )
         .into_response())
+}
+
+/// Whether it watches, and which parts are not well.
+async fn readiness(text: &mut Text, desk: &Desk) {
+    let concerns = readiness::concerns(desk).await;
+    let ready = concerns
+        .as_ref()
+        .is_some_and(|concerns| concerns.iter().all(|concern| !concern.stops));
+    text.one(
+        "ready",
+        "gauge",
+        "1 when nothing speaks against readiness.",
+        u8::from(ready),
+    );
+    text.family(
+        "part_state",
+        "gauge",
+        "How a part is: 0 well, 1 not well and the watch goes on, 2 it stops readiness.",
+    );
+    for part in Part::ALL {
+        let of_part = concerns.iter().flatten().filter(|concern| concern.part == part);
+        let states = of_part.map(|concern| if concern.stops { 2 } else { 1 });
+        text.value("part_state", &[("part", part.text())], states.max().unwrap_or(0));
+    }
+    text.family(
+        "heartbeat_failures",
+        "gauge",
+        "Failures of an outward heartbeat since it last arrived.",
+    );
+    let pulses = desk.pulses.all();
+    for (heartbeat, pulse) in &pulses {
+        text.value(
+            "heartbeat_failures",
+            &[("heartbeat", heartbeat.as_str())],
+            pulse.failures,
+        );
+    }
+    text.family(
+        "heartbeat_sent_timestamp_seconds",
+        "gauge",
+        "When an outward heartbeat last arrived; 0 when never since the start.",
+    );
+    for (heartbeat, pulse) in &pulses {
+        let at = pulse.sent.map_or(0, |at| at.0 / 1_000_000_000);
+        text.value(
+            "heartbeat_sent_timestamp_seconds",
+            &[("heartbeat", heartbeat.as_str())],
+            at,
+        );
+    }
+}
+
+/// What waits for whom.
+fn messages(text: &mut Text, jobs: &[JobStatus]) {
+    let waiting = readiness::waiting(jobs);
+    text.family("messages_waiting", "gauge", "Messages that wait for a destination.");
+    for row in &waiting {
+        text.value("messages_waiting", &[("destination", &row.destination)], row.messages);
+    }
+    text.family(
+        "message_oldest_seconds",
+        "gauge",
+        "Age of the oldest message that waits for a destination.",
+    );
+    for row in &waiting {
+        let labels = [("destination", row.destination.as_str())];
+        text.value("message_oldest_seconds", &labels, row.age.as_secs());
+    }
 }
 
 fn telemetry(text: &mut Text, desk: &Desk) {
@@ -168,6 +236,12 @@ fn telemetry(text: &mut Text, desk: &Desk) {
         stats.failed,
     );
     text.one(
+        "telemetry_stalled_seconds",
+        "gauge",
+        "How long what waits longest to be committed has been waiting.",
+        stats.stalled_ms / 1000,
+    );
+    text.one(
         "telemetry_damaged_total",
         "counter",
         "Blocks that were found damaged.",
@@ -205,6 +279,13 @@ fn of_views(text: &mut Text, views: &Views) {
         };
         text.value("probe_up", &[("probe", probe)], value);
     }
+    let silent = |row: &&events::Probe| row.status == Status::Unknown && row.look.reason == Reason::NoResult;
+    text.one(
+        "probes_silent",
+        "gauge",
+        "Probes that gave no result for three intervals.",
+        views.probes.iter().map(|(_, row)| row).filter(silent).count(),
+    );
     text.family(
         "rule_firing",
         "gauge",

@@ -136,6 +136,18 @@ pub struct TaskFailed {
     pub failures: u32,
 }
 
+/// An outward heartbeat does not arrive any more, or arrives again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatChanged {
+    /// Which heartbeat.
+    pub heartbeat: Name,
+    /// True when it arrives.
+    pub arrives: bool,
+    /// Why it does not, without its address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+}
+
 /// A probe answers differently than before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeChanged {

@@ -101,3 +101,52 @@ async fn a_batch_whose_commit_was_in_doubt_is_stored_and_counted_once() {
     assert_eq!(sums(&telemetry.uncarried()).0, 1);
     world.close().await;
 }
+
+/// Waits until something holds, at most 20 s.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "waited too long: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_does_not_go_on_is_seen_and_one_that_does_is_not() {
+    let mut world = World::new();
+    let (telemetry, writer) = world.open_only(None).await;
+    let mut waits = tokio::task::JoinSet::new();
+    let appending = telemetry.clone();
+    waits.spawn(async move { appending.append(batch(Some(1), vec![Record::Log(log("shop", NOW, "x"))])).await });
+    until("what waits is seen to wait", || telemetry.stats().stalled_ms > 20).await;
+    let telemetry = world.run(telemetry, writer);
+    waits.join_all().await.remove(0).unwrap();
+    until("nothing waits any more", || telemetry.stats().stalled_ms == 0).await;
+    world.close().await;
+}
+
+/// Fails every transaction while it is set.
+struct Failing(std::sync::atomic::AtomicBool);
+
+impl crate::Faults for Failing {
+    fn fails(&self, point: crate::FaultPoint, _: events::CommitId) -> bool {
+        point == crate::FaultPoint::BeforeCommit && self.0.load(std::sync::atomic::Ordering::Acquire)
+    }
+}
+
+#[tokio::test]
+async fn failures_in_a_row_are_counted_until_one_succeeds() {
+    let mut world = World::new();
+    let failing = Arc::new(Failing(true.into()));
+    world.options.database.faults = Some(Arc::clone(&failing) as Arc<dyn crate::Faults>);
+    let telemetry = world.open(None).await;
+    let records = || batch(Some(1), vec![Record::Log(log("shop", NOW, "x"))]);
+    for failures in 1..=3 {
+        telemetry.append(records()).await.unwrap_err();
+        assert_eq!(telemetry.stats().failed_in_a_row, failures);
+    }
+    failing.0.store(false, std::sync::atomic::Ordering::Release);
+    telemetry.append(records()).await.unwrap();
+    assert_eq!((telemetry.stats().failed_in_a_row, telemetry.stats().failed), (0, 3));
+    world.close().await;
+}

@@ -259,6 +259,7 @@ impl Rig {
             telemetry,
             clocks,
             described: Arc::new(described()),
+            pulses: Arc::default(),
             version: "test",
         };
         Self {

@@ -10,5 +10,6 @@ mod answers;
 mod hostile;
 mod house;
 mod limits;
+mod readiness;
 mod reference;
 mod scopes;

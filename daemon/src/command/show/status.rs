@@ -40,6 +40,7 @@ pub(crate) fn page(answer: &StatusAnswer, look: Look) -> (String, bool) {
         .filter_map(|(name, row)| row.held.as_ref().map(|why| (name, why)))
         .collect();
     let well = answer.ready.ready
+        && answer.ready.degraded.is_empty()
         && open.is_empty()
         && failing.is_empty()
         && bad_backups.is_empty()
@@ -124,6 +125,9 @@ fn daemon_problems(page: &mut Page, answer: &StatusAnswer, offline: bool) {
         page.hanging(Tone::Bad, "WATCH   ", problem);
     }
     if offline {
+    for degraded in &answer.ready.degraded {
+        page.hanging(Tone::Doubt, "WATCH   ", degraded);
+    }
         let since = answer.now.network_since.wall;
         let text = format!(
             "this machine is cut off since {}, {}: nothing outside is blamed",

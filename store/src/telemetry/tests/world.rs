@@ -90,7 +90,8 @@ impl World {
         self.run(telemetry, writer)
     }
 
-    fn run(&mut self, telemetry: Telemetry, mut writer: TelemetryWriter) -> Telemetry {
+    /// The task that writes.
+    pub(super) fn run(&mut self, telemetry: Telemetry, mut writer: TelemetryWriter) -> Telemetry {
         let (stop, stopped) = oneshot::channel();
         let run = async move {
             let stopped = async move { drop(stopped.await) };

@@ -53,6 +53,21 @@ fn facts_are_sentences() {
             Tone::Bad,
         ),
         (
+            json!({ "kind": "job_done", "job": "5f3a9c1e-0000-5000-8000-000000000001", "queue": "test/me/12", "attempts": 1, "answer": "204" }),
+            "me delivered: 204",
+            Tone::Good,
+        ),
+        (
+            json!({ "kind": "heartbeat_changed", "heartbeat": "outward", "arrives": false, "why": "answered 503" }),
+            "outward the outward heartbeat does not arrive: answered 503",
+            Tone::Bad,
+        ),
+        (
+            json!({ "kind": "heartbeat_changed", "heartbeat": "outward", "arrives": true }),
+            "outward the outward heartbeat arrives again",
+            Tone::Good,
+        ),
+        (
             json!({ "kind": "snapshots_pruned", "backup": "nightly", "snapshots": ["a"], "held_back": "the clock jumped" }),
             "nightly removed 1 old copy; held back: the clock jumped",
             Tone::Plain,

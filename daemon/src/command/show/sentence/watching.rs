@@ -81,7 +81,10 @@ fn heartbeat(changed: &HeartbeatChanged) -> Sentence {
     let (tone, text) = match (changed.arrives, &changed.why) {
         (true, _) => (Tone::Good, "the outward heartbeat arrives again".to_owned()),
         (false, None) => (Tone::Bad, "the outward heartbeat does not arrive".to_owned()),
-        (false, Some(why)) => (Tone::Bad, format!("the outward heartbeat does not arrive: {}", cause(why))),
+        (false, Some(why)) => (
+            Tone::Bad,
+            format!("the outward heartbeat does not arrive: {}", cause(why)),
+        ),
     };
     sentence(&changed.heartbeat, tone, text)
 }
