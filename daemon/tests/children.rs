@@ -28,7 +28,7 @@ impl Stop for Never {
         false
     }
     async fn stopped(&self) {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 
