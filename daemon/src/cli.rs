@@ -98,7 +98,7 @@ pub enum Command {
     Backup(BackupCommand),
     /// Restore a copy; needs nothing but the repository and its password
     #[command(
-        after_help = "Examples:\n  watchkeep restore --repository r2 --to /tmp/restored\n  watchkeep restore --repository /mnt/backups --password-file key --to out\n  watchkeep restore --repository r2 --snapshot 1f0c9a7e --only srv --to out"
+        after_help = "Examples:\n  watchkeep restore --repository r2 --to /tmp/restored\n  watchkeep restore --repository r2 --backup orders --to /tmp/restored\n  watchkeep restore --repository /mnt/backups --password-file key --to out\n  watchkeep restore --repository r2 --snapshot 1f0c9a7e --only srv --to out"
     )]
     Restore(RestoreArgs),
     /// Actions: what they did, and how to stop and allow them
@@ -457,6 +457,9 @@ pub struct RestoreArgs {
     /// The repository: a name in the configuration, or a folder
     #[arg(long, value_name = "NAME|PATH")]
     pub repository: String,
+    /// The backup, when the repository holds copies of several
+    #[arg(long, value_name = "NAME")]
+    pub backup: Option<String>,
     /// The copy: latest, or its id
     #[arg(long, value_name = "ID", default_value = "latest")]
     pub snapshot: String,

@@ -1,14 +1,23 @@
 //! `watchkeep restore`: needs nothing but the repository and its password; no daemon, no data folder, and a
 //! configuration only to look a name up.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use backup::{Access, Clock, Digest, Location, Order, Repository, Run};
+use backup::{Access, Clock, Digest, Location, Order, Repository, Run, Snapshot};
 use config::Secret;
 use events::Clocks;
 use miette::{IntoDiagnostic, WrapErr};
 
-use crate::{cli::RestoreArgs, clock::MachineClocks, keeping::host, settings};
+use crate::{
+    cli::RestoreArgs,
+    clock::MachineClocks,
+    command::text::{counted, size},
+    keeping::host,
+    settings,
+};
 
 /// What was restored, for the command line.
 pub(crate) struct Done {
@@ -28,7 +37,7 @@ pub(crate) fn restore(named: Option<&Path>, arguments: &RestoreArgs) -> miette::
     let repository = Repository::open(&location, password.expose(), Access::Read, run)
         .into_diagnostic()
         .wrap_err("open the repository")?;
-    let snapshot = choose(&repository, &arguments.snapshot)?;
+    let snapshot = choose(&repository, &arguments.snapshot, arguments.backup.as_deref())?;
     let order = Order {
         snapshot,
         only: arguments.only.as_ref().map(PathBuf::from),
@@ -39,9 +48,9 @@ pub(crate) fn restore(named: Option<&Path>, arguments: &RestoreArgs) -> miette::
         .into_diagnostic()
         .wrap_err("restore; see the reason below")?;
     let mut lines = vec![format!(
-        "restored {} files, {} bytes of copy {} to {}; every byte was checked before the first was written ({} ms), then written in {} ms",
-        restored.files,
-        restored.bytes,
+        "restored {}, {} of copy {} to {}, under their full paths; every byte was checked before the first was written ({} ms), then written in {} ms",
+        counted(restored.files, "file", "files"),
+        size(restored.bytes),
         snapshot.short(),
         arguments.to.display(),
         restored.verify_took.as_millis(),
@@ -89,28 +98,44 @@ fn place(named: Option<&Path>, arguments: &RestoreArgs) -> miette::Result<(Locat
     Ok((location, given.unwrap_or_else(|| (*repository.password).clone())))
 }
 
-fn choose(repository: &Repository, wanted: &str) -> miette::Result<Digest> {
+fn choose(repository: &Repository, wanted: &str, backup: Option<&str>) -> miette::Result<Digest> {
     if wanted != "latest" {
-        return Ok(repository.find(wanted).into_diagnostic()?.id);
+        let found = repository.find(wanted).into_diagnostic()?;
+        return match backup {
+            Some(backup) if found.job.as_deref() != Some(backup) => Err(miette::miette!(
+                help = "leave --backup out, or name another copy",
+                "copy {} is of {}, not of backup {backup:?}",
+                found.id.short(),
+                found
+                    .job
+                    .map_or_else(|| "no backup".to_owned(), |job| format!("backup {job:?}"))
+            )),
+            _ => Ok(found.id),
+        };
     }
     let snapshots = repository
         .snapshots()
         .into_diagnostic()
         .wrap_err("look for the copies")?;
-    let jobs: std::collections::BTreeSet<_> = snapshots
+    // By backup the newest, as they come oldest first.
+    let newest: BTreeMap<&str, &Snapshot> = snapshots
         .iter()
-        .filter_map(|snapshot| snapshot.job.as_deref())
+        .filter_map(|snapshot| Some((snapshot.job.as_deref()?, snapshot)))
         .collect();
-    if jobs.len() > 1 {
-        let newest = |job: &&str| {
-            let last = snapshots.iter().rfind(|snapshot| snapshot.job.as_deref() == Some(*job));
-            last.map_or_else(String::new, |last| {
-                format!("{job}: --snapshot {} of {}", last.id.short(), last.time)
-            })
+    if let Some(backup) = backup {
+        return match newest.get(backup) {
+            Some(snapshot) => Ok(snapshot.id),
+            None => Err(unknown(backup, &newest)),
         };
-        let help = jobs.iter().map(newest).collect::<Vec<_>>().join("; ");
+    }
+    if newest.len() > 1 {
+        let each = newest.iter().map(|(job, snapshot)| {
+            let (id, time) = (snapshot.id.short(), snapshot.time.round(jiff::Unit::Second));
+            let time = time.unwrap_or(snapshot.time);
+            format!("--backup {job} (newest {id} of {time})")
+        });
         return Err(miette::miette!(
-            help = help,
+            help = format!("add {}", each.collect::<Vec<_>>().join(", or ")),
             "the repository holds copies of several backups: say which"
         ));
     }
@@ -118,4 +143,17 @@ fn choose(repository: &Repository, wanted: &str) -> miette::Result<Digest> {
         .last()
         .map(|snapshot| snapshot.id)
         .ok_or_else(|| miette::miette!("the repository holds no copy"))
+}
+
+fn unknown(backup: &str, newest: &BTreeMap<&str, &Snapshot>) -> miette::Report {
+    let near = config::suggest(backup, newest.keys().copied());
+    let help = match near {
+        Some(near) => format!("did you mean {near}?"),
+        None if newest.is_empty() => "it holds no copy that a backup of Watchkeep made".to_owned(),
+        None => format!(
+            "there are copies of {}",
+            newest.keys().copied().collect::<Vec<_>>().join(", ")
+        ),
+    };
+    miette::miette!(help = help, "the repository holds no copy of backup {backup:?}")
 }
