@@ -60,6 +60,19 @@ impl State {
         self.base.saturating_add(running)
     }
 
+    /// When held time alone ends this phase, if what is seen stays as it is; `None` while it stands still or nothing is held.
+    #[must_use]
+    pub fn until(self, hold: Hold) -> Option<Watched> {
+        let wanted = match self.phase {
+            Phase::Pending => hold.fire,
+            Phase::Clearing => hold.clear,
+            _ => return None,
+        };
+        let wanted = i64::try_from(wanted.as_nanos()).unwrap_or(i64::MAX);
+        let left = wanted.saturating_sub(self.base);
+        self.since.map(|since| Watched(since.0.saturating_add(left)))
+    }
+
     fn running(self, watched: Watched) -> Self {
         Self {
             since: self.since.or(Some(watched)),

@@ -4,6 +4,7 @@ pub(crate) mod banner;
 mod collect;
 mod record;
 mod serve;
+mod ticks;
 
 use std::{
     path::{Path, PathBuf},
@@ -108,7 +109,7 @@ pub async fn start(setup: Setup) -> miette::Result<Running> {
     };
     // Before probes look: what they are compared with is there.
     record::begin(&setup.source, &record, &mut supervisor, failures).await?;
-    record::tick_on(&record, &mut supervisor);
+    ticks::tick_on(&record, &mut supervisor);
     let queues = keeping::queues(&settings, &record, &context, &data).await?;
     workers::end_orphans(
         &record.journal,

@@ -385,12 +385,14 @@ fn kill_leftovers(folder: &Path) {
     }
 }
 
-/// The binary under test, built together with the stories.
+/// The binary under test, built together with the stories; where there is none, the product's own.
 #[must_use]
 pub fn binary() -> PathBuf {
-    let path = tools::programs().join("watchkeep-under-test");
-    assert!(path.exists(), "{} is missing: build the whole package", path.display());
-    path
+    let programs = tools::programs();
+    let mut paths = ["watchkeep-under-test", "watchkeep"].map(|name| programs.join(name)).into_iter();
+    paths
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("{} has no watchkeep: build the whole workspace", programs.display()))
 }
 
 /// Runs the command line without a daemon's configuration.

@@ -10,7 +10,7 @@ use crate::installed::installed;
 pub fn programs() -> PathBuf {
     let binary = std::env::current_exe().unwrap();
     let folder = binary.parent().unwrap();
-    if folder.ends_with("deps") {
+    if folder.ends_with("deps") || folder.ends_with("examples") {
         folder.parent().unwrap().to_owned()
     } else {
         folder.to_owned()

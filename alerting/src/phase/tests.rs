@@ -91,6 +91,20 @@ proptest! {
     }
 
     #[test]
+    fn a_phase_ends_at_the_moment_it_named_and_not_before(looks in looks(), hold in hold()) {
+        let looks = stamped(&looks);
+        let state = looks.iter().fold(State::INACTIVE, |state, (watched, seen)| step(state, *seen, *watched, hold));
+        let Some(until) = state.until(hold) else {
+            prop_assert!(state.since.is_none() || !matches!(state.phase, Phase::Pending | Phase::Clearing));
+            return Ok(());
+        };
+        let same = if state.phase == Phase::Pending { Truth::True } else { Truth::False };
+        let seen = Seen { breach: same, clear: !same };
+        prop_assert_ne!(step(state, seen, until, hold).phase, state.phase);
+        prop_assert_eq!(step(state, seen, Watched(until.0 - 1), hold).phase, state.phase);
+    }
+
+    #[test]
     fn looking_again_at_the_same_changes_no_row(looks in looks(), hold in hold()) {
         let looks = stamped(&looks);
         let mut state = State::INACTIVE;

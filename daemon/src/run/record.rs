@@ -1,24 +1,21 @@
 //! The record: opened, told that it was started and by which rules, and ticked.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use config::Source;
 use events::{Answer, Clocks, Configured, Envelope, Fact, Started, Stop, TaskFailed, name_of};
 use miette::{IntoDiagnostic, WrapErr};
 use store::{
-    Folder, Journal, Store,
+    Folder, Journal,
     telemetry::{Telemetry, TelemetryContext, TelemetryOptions},
 };
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::sync::mpsc;
 
 use super::Setup;
 use crate::{
     plan,
     supervisor::{Stage, Supervisor, Token},
 };
-
-/// Time between two ticks.
-const TICK: Duration = Duration::from_secs(5);
 
 /// Journal and telemetry, both with their writers running, and the clocks they go by.
 #[derive(Clone)]
@@ -116,20 +113,4 @@ async fn record_failures(journal: Journal, mut failures: mpsc::Receiver<TaskFail
             tracing::warn!(%error, "record the failure of a task");
         }
     }
-}
-
-/// Ticks every five seconds until the writers stop.
-pub(super) fn tick_on(record: &Record, supervisor: &mut Supervisor) {
-    let store = Store::new(record.journal.clone(), Arc::new(record.telemetry.clone()));
-    let stop = supervisor.token(Stage::Write);
-    supervisor.essential(Stage::Write, "ticks", async move {
-        let mut interval = tokio::time::interval(TICK);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! { _ = interval.tick() => {}, () = stop.stopped() => return }
-            if let Err(error) = store.tick().await {
-                tracing::warn!(%error, "record a tick; what was counted goes with the next one");
-            }
-        }
-    });
 }

@@ -126,6 +126,9 @@ pub struct AlertPhase {
     /// Since when held time runs on; absent while the condition is unknown.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<Watched>,
+    /// When a pending rule will have fired, or a clearing one be resolved, if all stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until: Option<Watched>,
     /// The incident that is open, opened or resolved.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub incident: Option<IncidentId>,

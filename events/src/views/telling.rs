@@ -26,6 +26,9 @@ pub struct RulePhase {
     /// When held time stopped, while it stands: the condition is unknown since then.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stopped: Option<Stamp>,
+    /// When this phase ends by held time alone, if all stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until: Option<Watched>,
 }
 
 impl Row for RulePhase {
@@ -184,6 +187,13 @@ impl Delivery {
 }
 
 impl Views {
+    /// When, after `now`, the first phase ends by held time alone.
+    #[must_use]
+    pub fn next_phase_end(&self, now: Watched) -> Option<Watched> {
+        let ends = self.phases.iter().filter_map(|(_, row)| row.until);
+        ends.filter(|until| *until > now).min()
+    }
+
     /// True when a silence that has begun and not run out by the last tick covers the rule.
     #[must_use]
     pub fn silenced(&self, rule: &Name, service: Option<&ServiceId>) -> Option<&Silence> {
@@ -262,6 +272,7 @@ impl Views {
                 incident: phase.incident,
                 rule_digest: phase.rule_digest.clone(),
                 stopped: phase.since.is_none().then_some(stopped),
+                until: phase.until,
             };
             self.phases.put(rule, row);
         }

@@ -32,6 +32,7 @@ async fn fire(rig: &Rig) -> IncidentId {
         why: events::PhaseCause::Evidence,
         base: 0,
         since: None,
+        until: None,
         incident: Some(incident),
         readings: vec![Reading {
             what: "up(shop)".to_owned(),

@@ -199,6 +199,7 @@ impl Reactor for Breaches {
             why: PhaseCause::Evidence,
             base: 0,
             since: Some(fact.recorded_at.watched),
+            until: None,
             incident: Some(row.and_then(|row| row.incident).unwrap_or(opened)),
             readings: Vec::new(),
             rule_digest: String::new(),
