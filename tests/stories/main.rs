@@ -1,6 +1,8 @@
 //! The stories: the daemon against real servers, from what happens to what a person learns of it.
 
 #[cfg(test)]
+mod backup_ends;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bad_release;
