@@ -149,7 +149,12 @@ fn a_child_that_is_killed_leaves_a_failure_with_its_reason() {
     kill_process(second, Signal::KILL).unwrap();
     wait::until("the second failure", SOON, || {
         let failed = daemon.facts("backup_failed");
-        (failed.iter().filter(|fact| fact["fact"]["reason"] == "interrupted").count() == 2).then_some(())
+        (failed
+            .iter()
+            .filter(|fact| fact["fact"]["reason"] == "interrupted")
+            .count()
+            == 2)
+            .then_some(())
     });
     let attempts = daemon.facts("job_failed");
     assert!(
