@@ -5,6 +5,7 @@ mod email;
 mod webhook;
 
 use async_trait::async_trait;
+use config::Secret;
 use events::{JobId, Outcome};
 use outbound::{Context, Finding};
 use schemars::JsonSchema;
@@ -46,6 +47,18 @@ pub trait Notify: Send + Sync {
     /// Makes one attempt; `composed` is a [`Body`](crate::Body) as JSON, the same bytes at every attempt. Has its own
     /// deadline.
     async fn send(&self, id: JobId, composed: &str) -> Outcome;
+}
+
+/// What to do when settings cannot be used: fill the first place that cannot be read, else what is said.
+async fn remedy<'a>(secrets: impl IntoIterator<Item = &'a Secret>, otherwise: &str) -> String {
+    let secrets: Vec<Secret> = secrets.into_iter().cloned().collect();
+    let unreadable = move || secrets.into_iter().find(|secret| secret.read().is_err());
+    let looked = tokio::task::spawn_blocking(unreadable);
+    let found = outbound::within(jiff::SignedDuration::from_secs(5), "read the secret", looked).await;
+    match found {
+        Ok(Ok(Some(secret))) => secret.remedy(),
+        _ => otherwise.to_owned(),
+    }
 }
 
 /// A failure that goes away by itself or when somebody mends it.

@@ -133,6 +133,21 @@ impl Secret {
         }
     }
 
+    /// How to put a value there, for the process that reads it.
+    pub fn remedy(&self) -> String {
+        match &self.0 {
+            Place::Env(name) => format!(
+                "set {name} where this is started: in a shell `export {name}='…'`, for the daemon under systemd a line \
+                 {name}=… in a file that its unit names with EnvironmentFile= (the variables of your shell do not reach it); or \
+                 name a file instead: {{ file = \"/path\" }}"
+            ),
+            Place::File(path) => format!("write it into {0}, then `chmod 600 {0}`", path.display()),
+            Place::Credential(name) => format!(
+                "add `LoadCredential={name}:/path/to/file` to the systemd unit; what is started by hand does not see it"
+            ),
+        }
+    }
+
     fn missing(&self, why: impl Into<String>) -> SecretError {
         SecretError::Missing {
             secret: self.clone(),

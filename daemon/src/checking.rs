@@ -12,7 +12,7 @@ use events::Clocks;
 use miette::{IntoDiagnostic, WrapErr};
 use outbound::{Context, ContextOptions, Finding};
 
-use crate::{clock::MachineClocks, keeping, settings, settings::Settings};
+use crate::{clock::MachineClocks, command::text::counted, keeping, settings, settings::Settings};
 
 /// The file that `init` writes.
 const TEMPLATE: &str = include_str!("settings/template.toml");
@@ -114,7 +114,7 @@ async fn reach_repository(name: &str, repository: backup::RepositorySettings) ->
         backup::Repository::open(&repository.location()?, password.expose(), backup::Access::Write, run)?.snapshots()
     });
     match outbound::within(jiff::SignedDuration::from_secs(60), "open the repository", tried).await {
-        Ok(Ok(Ok(snapshots))) => Finding::ok(what, format!("opens with its password, {} copies", snapshots.len())),
+        Ok(Ok(Ok(snapshots))) => Finding::ok(what, opens(snapshots.len())),
         Ok(Ok(Err(failure))) if failure.reason() == backup::Reason::NotFound => {
             Finding::ok(what, "nothing is there yet: the first backup makes it")
         }
@@ -122,6 +122,11 @@ async fn reach_repository(name: &str, repository: backup::RepositorySettings) ->
         Ok(Err(error)) => Finding::problem(what, error.to_string(), "please report this"),
         Err(error) => Finding::problem(what, error.to_string(), "check the address and the network"),
     }
+}
+
+fn opens(copies: usize) -> String {
+    let copies = counted(copies as u64, "copy", "copies");
+    format!("opens with its password, {copies}")
 }
 
 fn writable(data: &Path) -> Finding {

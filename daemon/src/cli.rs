@@ -19,9 +19,12 @@ Examples:
   watchkeep why 5f3a9c1e                 why an alert fired and what came of it
   watchkeep deploy record shop 1.4.2     tell what went live";
 
+/// Version of this binary, and the commit it was built from when that is known.
+const VERSION: &str = env!("WATCHKEEP_VERSION");
+
 /// Watches your services, remembers what happened, tells whom it concerns, proves backups, and acts within limits.
 #[derive(Debug, Parser)]
-#[command(name = "watchkeep", version, after_help = AFTER, max_term_width = 80, arg_required_else_help = false)]
+#[command(name = "watchkeep", version = VERSION, after_help = AFTER, max_term_width = 80, arg_required_else_help = false)]
 pub struct Cli {
     /// Configuration [default: ./watchkeep.toml, else /etc/watchkeep/watchkeep.toml, else the defaults]
     #[arg(long, global = true, value_name = "FILE")]
@@ -109,6 +112,12 @@ pub enum Command {
     /// Messages
     #[command(subcommand)]
     Notify(NotifyCommand),
+    /// Messages, backups and acts that wait, and why; exits 1 when one of them failed before
+    #[command(after_help = "Examples:\n  watchkeep jobs")]
+    Jobs(Asking),
+    /// Verify the journal: every fact against the chain of digests; exits 1 when it is broken
+    #[command(after_help = "Examples:\n  watchkeep chain\n  watchkeep chain --json | jq -r .link")]
+    Chain(Asking),
     /// The helper process of the daemon.
     #[command(hide = true)]
     Child {
@@ -463,7 +472,7 @@ pub struct RestoreArgs {
     /// The copy: latest, or its id
     #[arg(long, value_name = "ID", default_value = "latest")]
     pub snapshot: String,
-    /// Where to restore to: a folder that is empty or not there yet
+    /// Where to restore to: a folder that is empty or not there yet; files lie in it under their full path
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
     /// Only this file or folder within the copy
@@ -579,6 +588,22 @@ mod tests {
                 assert!(parsed.is_ok(), "{typed}: {}", parsed.unwrap_err());
             }
         }
+    }
+
+    #[test]
+    fn the_version_is_a_released_one() {
+        let version = Cli::command().render_version();
+        let said = version.trim().strip_prefix("watchkeep ").unwrap();
+        assert!(
+            !said.starts_with("0.0.0") && said.starts_with(env!("CARGO_PKG_VERSION")),
+            "{version}"
+        );
+        // Nothing but the version, or the commit behind it.
+        let commit = said.strip_prefix(env!("CARGO_PKG_VERSION")).unwrap();
+        assert!(
+            commit.is_empty() || (commit.starts_with(" (commit ") && commit.len() <= 22),
+            "{version}"
+        );
     }
 
     #[test]

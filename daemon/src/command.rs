@@ -8,7 +8,7 @@ mod page;
 mod recording;
 mod show;
 mod source;
-mod text;
+pub(crate) mod text;
 mod waiting;
 
 use std::process::ExitCode;
@@ -80,6 +80,8 @@ fn execute(command: Command, place: &Place, output: &Output) -> Result<Verdict, 
             Some(ActionsCommand::Stop(switch)) => recording::switch(&switch, true, place, output),
             Some(ActionsCommand::Allow(switch)) => recording::switch(&switch, false, place, output),
         },
+        Command::Jobs(asking) => asking::jobs(asking, place, output),
+        Command::Chain(asking) => asking::chain(asking, place, output),
         Command::Notify(NotifyCommand::Test(arguments)) => waiting::notify_test(&arguments, place, output),
     }
 }

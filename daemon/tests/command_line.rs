@@ -162,6 +162,11 @@ fn without_a_daemon_and_without_a_record() {
     );
     place.said("ack shop-down", 3);
     place.said("check --offline", 0);
+    let (version, _) = place.said("--version", 0);
+    assert!(
+        version.starts_with("watchkeep ") && !version.contains(" 0.0.0"),
+        "{version}"
+    );
     assert!(place.said("status --jsno", 2).1.contains("--json"));
     assert!(place.said("nonsense", 2).1.contains("unrecognized"));
     place.said("alerts test --since 1h", 1);
@@ -198,6 +203,12 @@ fn asked(place: &Place) {
     for question in ["since", "why", "before", "done", "told", "now"] {
         assert!(why.lines().any(|line| line.starts_with(question)), "{question}: {why}");
     }
+    let (jobs, _) = place.said("jobs", 1);
+    assert!(
+        jobs.contains("message to me since") && jobs.contains("1 of them failed before"),
+        "{jobs}"
+    );
+    assert!(place.said("chain", 0).0.starts_with("holds   every digest is right"));
     place.said("why ffffffff", 1);
     place.said("trace 4bf92f3577b34da6a3ce929d0e0e4736", 1);
     assert!(place.said("trace xyz", 2).1.contains("trace id"));
@@ -242,6 +253,18 @@ fn recorded(place: &Place) {
             .1
             .contains("did you mean \"shop-down\"?")
     );
+    let (set, err) = place.said("silence --service nosuch --for 1h", 0);
+    assert!(err.contains("no service \"nosuch\" was ever seen"), "{err}");
+    assert!(set.contains("nosuch is silenced"), "ahead of time it is allowed: {set}");
+    assert!(place.said("silence --service shop --for 1h", 0).1.is_empty());
+    for set in place
+        .said("silence --list", 0)
+        .0
+        .lines()
+        .filter(|line| line.contains("--lift"))
+    {
+        place.said(&format!("silence --lift {}", set.rsplit(' ').next().unwrap()), 0);
+    }
     let (set, _) = place.said("silence shop-down --for 1h --reason upgrade", 0);
     let id = set.trim().rsplit(' ').next().unwrap().to_owned();
     assert!(place.said("silence --list", 0).0.contains("upgrade"));
@@ -289,5 +312,7 @@ fn left(place: &Place) {
     assert!(place.said("timeline", 0).0.contains("stopped"));
     assert!(place.said("why shop-down", 0).0.starts_with("FIRING"));
     place.said("backup list", 0);
+    assert!(place.said("chain", 0).0.starts_with("holds "));
+    assert!(place.said("jobs", 3).1.contains("only a running daemon knows"));
     assert!(place.said("actions stop", 3).1.contains("no daemon is running"));
 }

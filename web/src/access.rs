@@ -38,12 +38,29 @@ impl Caller {
             .map_or_else(|| "http".to_owned(), |uid| format!("cli:uid:{uid}"))
     }
 
-    /// How people read who it was, when nobody said.
+    /// How people read who it was, when nobody said: the name of the user, as the command line gives it too.
     #[must_use]
     pub fn person(&self) -> String {
-        self.uid
-            .map_or_else(|| "somebody".to_owned(), |uid| format!("user {uid}"))
+        self.uid.map_or_else(
+            || "somebody".to_owned(),
+            |uid| user_name(uid).unwrap_or_else(|| format!("user {uid}")),
+        )
     }
+}
+
+/// Name of a user of this machine, when it is one of its own. Source: passwd(5).
+#[must_use]
+pub fn user_name(uid: u32) -> Option<String> {
+    named_in(uid, &std::fs::read_to_string("/etc/passwd").ok()?)
+}
+
+fn named_in(uid: u32, passwd: &str) -> Option<String> {
+    let of_line = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    };
+    passwd.lines().find_map(of_line)
 }
 
 /// Who may use a route.
@@ -122,6 +139,21 @@ mod tests {
         headers.insert(header::HOST, host.parse().unwrap());
         origin.map(|origin| headers.insert(header::ORIGIN, origin.parse().unwrap()));
         headers
+    }
+
+    #[test]
+    fn a_person_has_one_name_everywhere() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\nbroken\n:x:7:7::/:/bin/sh\nalice:x:1000:1000::/srv/alice:/bin/sh\n";
+        assert_eq!(named_in(1000, passwd).as_deref(), Some("alice"));
+        assert_eq!(named_in(0, passwd).as_deref(), Some("root"));
+        assert_eq!(named_in(7, passwd), None);
+        let caller = |uid| Caller {
+            uid: Some(uid),
+            scope: Scope::None,
+        };
+        assert_eq!(caller(0).person(), "root");
+        assert_eq!(caller(4_294_000_000).person(), "user 4294000000");
     }
 
     #[test]

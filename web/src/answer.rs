@@ -46,6 +46,8 @@ pub struct Described {
     pub file: String,
     /// Probes.
     pub probes: Vec<DescribedProbe>,
+    /// Names of services that have a section, or rules of their own.
+    pub services: Vec<String>,
     /// Names of rules, those implied by probes included.
     pub rules: Vec<String>,
     /// Names of destinations.
@@ -65,11 +67,11 @@ pub struct Readiness {
     pub ready: bool,
     /// What speaks against it: the outward heartbeats stop.
     pub problems: Vec<String>,
-}
-
     /// What is not well and does not stop the watch, such as a receiver that takes no message.
     #[serde(default)]
     pub degraded: Vec<String>,
+}
+
 /// A job that is not at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingJob {
@@ -121,6 +123,9 @@ pub struct StatusAnswer {
     pub backups: BTreeMap<String, Backup>,
     /// Actions by name.
     pub actions: BTreeMap<String, Action>,
+    /// Runs of actions that are not concluded, by id.
+    #[serde(default)]
+    pub runs: BTreeMap<String, ActionRun>,
     /// Jobs that wait.
     pub jobs: Vec<WaitingJob>,
     /// Last fact of the journal.
@@ -148,6 +153,9 @@ pub struct AlertsAnswer {
     pub incidents: BTreeMap<String, Incident>,
     /// Silences that are set, by id.
     pub silences: BTreeMap<String, Silence>,
+    /// Runs of actions that are not concluded, by id.
+    #[serde(default)]
+    pub runs: BTreeMap<String, ActionRun>,
     /// Ended incidents, newest first, when asked for with `all=true`.
     pub ended: Vec<Incident>,
 }
@@ -337,6 +345,9 @@ pub struct SilencesAnswer {
 pub struct SilenceAnswer {
     /// Its id.
     pub silence: SilenceId,
+    /// What the person should know about it all the same: nothing of that name was ever seen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub warning: Option<String>,
 }
 
 /// `/api/v1/chain`.

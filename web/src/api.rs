@@ -4,6 +4,7 @@ pub(crate) mod acting;
 pub(crate) mod alerts;
 pub(crate) mod deployments;
 pub(crate) mod keeping;
+mod services;
 pub(crate) mod status;
 pub(crate) mod telemetry;
 pub(crate) mod timeline;

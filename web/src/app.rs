@@ -192,7 +192,8 @@ impl Desk {
         recorded(journal, answer).await
     }
 
-    fn running(&self) -> Result<&Journal, Problem> {
+    /// The journal, or that nobody is there to write.
+    pub(crate) fn running(&self) -> Result<&Journal, Problem> {
         self.journal().ok_or_else(|| {
             Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "no daemon is running")
                 .detail("start it with `watchkeep run`")

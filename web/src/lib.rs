@@ -16,7 +16,7 @@ mod routes;
 mod routing;
 
 pub use self::{
-    access::{Caller, Host, Scope, Who},
+    access::{Caller, Host, Scope, Who, user_name},
     answer::{Described, DescribedAction, DescribedProbe, Readiness},
     app::{App, Desk},
     listen::{Members, bind_socket, serve_socket, serve_tcp},

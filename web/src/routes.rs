@@ -83,8 +83,8 @@ routes! {
     Post "/api/v1/ack" Operate api::alerts::ack, "take an incident", "`incident` (id, its first characters, or the rule), `by`, `note`";
     Get "/api/v1/silences" Read api::alerts::silences, "silences that are set", "";
     Post "/api/v1/silences" Operate api::alerts::silence, "set a silence, now or ahead of time", "`rule`, `service` or `all`; `for` or `until`; `from`, `by`, `reason`";
-    Post "/api/v1/silences/{id}/lift" Operate api::alerts::lift, "lift a silence", "";
-    Post "/api/v1/notify/{destination}/test" Operate api::alerts::test, "send a test message", "";
+    Post "/api/v1/silences/{id}/lift" Operate api::alerts::lift, "lift a silence", "`by`";
+    Post "/api/v1/notify/{destination}/test" Operate api::alerts::test, "send a test message", "`by`";
     Get "/api/v1/timeline" Read api::timeline::timeline, "what happened, newest first (with `after`: oldest first)", "`service`, `stream`, `kind` (several by commas), `trace`, `since`, `until`, `before`, `after`, `limit`";
     Get "/api/v1/why/{id}" Read api::why::why, "why an incident, a run of an action, a copy or a message came out as it did", "";
     Get "/api/v1/logs" Read api::telemetry::logs, "log records, newest first", "`service`, `severity`, `contains`, `trace`, `since`, `until`, `before`, `limit`";
@@ -92,7 +92,7 @@ routes! {
     Get "/api/v1/latency/{service}" Read api::telemetry::latency, "latency and error rate of a service, by release", "`since`, `until`";
     Post "/api/v1/deployments" Operate api::deployments::record, "record a deployment", "`service`, `version`, `environment`, `began`, `migrations` (none, additive, destructive), `verified`, `by`, `note`";
     Get "/api/v1/backups" Read api::keeping::backups, "backups, copies and proofs", "";
-    Post "/api/v1/backups/{backup}/{task}" Operate api::keeping::request, "`run` or `prove` a backup now", "";
+    Post "/api/v1/backups/{backup}/{task}" Operate api::keeping::request, "`run` or `prove` a backup now", "`by`";
     Get "/api/v1/actions" Read api::acting::actions, "actions, their runs and what holds them", "";
     Post "/api/v1/actions/stop" Act api::acting::stop, "stop all acting, or one action", "`action`, `by`";
     Post "/api/v1/actions/allow" Act api::acting::allow, "allow acting again, or release a held action", "`action`, `by`";

@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use self::server::Server;
-use super::{Address, NotifierKind, Notify, later, told};
+use super::{Address, NotifierKind, Notify, later, remedy, told};
 use crate::{
     message::{Body, Kind},
     words::clip,
@@ -64,11 +64,14 @@ impl NotifierKind for EmailSettings {
     }
 
     async fn preflight(&self, _: &Context) -> Vec<Finding> {
-        let remedy = "check the URL in the secret `smtp`, the network and the password";
         let server = match self.server().await {
             Ok(server) => server,
-            Err(why) => return vec![Finding::problem("e-mail", why, remedy)],
+            Err(why) => {
+                let otherwise = "correct the URL in the secret `smtp`, and the file `ca` if one is named";
+                return vec![Finding::problem("e-mail", why, remedy([&self.smtp], otherwise).await)];
+            }
         };
+        let remedy = "check the server and the port in the secret `smtp`, the network and the password";
         let what = format!("e-mail by {}", server.place());
         let tried = within(CHECK_MAX, "greet the SMTP server", async {
             let transport = server.transport()?;

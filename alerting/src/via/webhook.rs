@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::Sha256;
 
-use super::{NotifierKind, Notify, later, told};
+use super::{NotifierKind, Notify, later, remedy, told};
 use crate::words::clip;
 
 /// All of one delivery.
@@ -49,23 +49,58 @@ impl NotifierKind for WebhookSettings {
     async fn preflight(&self, context: &Context) -> Vec<Finding> {
         let place = match self.place().await {
             Ok(place) => place,
-            Err(why) => return vec![Finding::problem("webhook", why, "correct the secret that is named")],
+            Err(why) => {
+                let secrets = std::iter::once(&self.url).chain(&self.secret);
+                let remedy = remedy(secrets, "correct what is in the secret that is named").await;
+                return vec![Finding::problem("webhook", why, remedy)];
+            }
         };
         let host = place.host();
         let what = format!("webhook to {host}");
         // HEAD tells nobody anything; any answer shows that the way there is open.
         let request = context.client().head(place.url.clone()).send();
-        let mut findings = vec![match within(CHECK_MAX, "reach the webhook", request).await {
-            Ok(Ok(response)) => Finding::ok(what, format!("answers ({})", response.status())),
-            Ok(Err(error)) => Finding::problem(what, failure(error), "check the URL, the network and the certificate"),
-            Err(late) => Finding::problem(what, late.to_string(), "check the URL and the network"),
-        }];
+        let mut findings = match within(CHECK_MAX, "reach the webhook", request).await {
+            Ok(Ok(response)) => answered(what, response.status()),
+            Ok(Err(error)) => vec![Finding::problem(
+                what,
+                failure(error),
+                "check the URL, the network and the certificate",
+            )],
+            Err(late) => vec![Finding::problem(
+                what,
+                late.to_string(),
+                "check the URL and the network",
+            )],
+        };
         if place.key.is_none() {
             let why = "no `secret` is given: the receiver cannot tell our messages from forged ones";
             findings.push(Finding::skipped(format!("signature for {host}"), why));
         }
         findings
     }
+}
+
+/// What an answer to HEAD shows. Many receivers take POST only and say so in one way or another: then the way there is
+/// open, and nothing else is known.
+fn answered(what: String, status: StatusCode) -> Vec<Finding> {
+    if status.is_success() {
+        return vec![Finding::ok(what, format!("answers ({status})"))];
+    }
+    let why = format!("HEAD was answered with {status}, and nothing was posted");
+    if status == StatusCode::GONE || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED) {
+        return vec![Finding::problem(
+            what,
+            why,
+            "look at the receiver; `watchkeep notify test NAME` posts for real",
+        )];
+    }
+    vec![
+        Finding::ok(what.clone(), "can be reached"),
+        Finding::skipped(
+            format!("{what}, whether it takes messages"),
+            format!("{why}; `watchkeep notify test NAME` posts for real"),
+        ),
+    ]
 }
 
 /// Where to, and the key: read anew for each message.
@@ -250,6 +285,24 @@ mod tests {
             signed.as_deref(),
             Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
         );
+    }
+
+    /// Findings of an answer to HEAD: problem, ok, skipped.
+    fn found(status: u16) -> Vec<outbound::FindingState> {
+        let findings = answered("webhook to x".to_owned(), StatusCode::from_u16(status).unwrap());
+        findings.into_iter().map(|finding| finding.state).collect()
+    }
+
+    #[test]
+    fn an_answer_to_head_is_no_proof_that_messages_are_taken() {
+        use outbound::FindingState::{Ok, Problem, Skipped};
+        assert_eq!(found(204), [Ok]);
+        for status in [301, 401, 403, 404, 405, 501] {
+            assert_eq!(found(status), [Ok, Skipped], "{status}");
+        }
+        for status in [410, 500, 502, 503] {
+            assert_eq!(found(status), [Problem], "{status}");
+        }
     }
 
     #[test]

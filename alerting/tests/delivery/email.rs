@@ -257,6 +257,26 @@ async fn a_check_greets_and_logs_in() {
     assert!(server.mails().is_empty(), "a check tells nobody anything");
 }
 
+#[tokio::test]
+async fn an_unset_variable_is_told_with_where_to_set_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        r#"via.email = { to = ["me@shop.example"], from = "a@b.example", smtp = { env = "WATCHKEEP_NO_SUCH_URL" } }"#;
+    let source = config::Source::new("watchkeep.toml", text.to_owned());
+    let settings = config::load::<alerting::NotifySettings>(&source).unwrap();
+    let findings = settings.via.as_dyn().preflight(&context(folder.path())).await;
+    let [finding] = findings.as_slice() else {
+        panic!("{findings:?}");
+    };
+    assert!(
+        finding.is_problem() && finding.detail.contains("WATCHKEEP_NO_SUCH_URL is not set"),
+        "{finding:?}"
+    );
+    for part in ["export WATCHKEEP_NO_SUCH_URL=", "EnvironmentFile="] {
+        assert!(finding.remedy.contains(part), "{finding:?}");
+    }
+}
+
 #[test]
 fn wrong_addresses_are_refused_when_they_are_read() {
     for to in ["[]", "[\"me\"]", "[\"me@shop.example\\r\\nBcc: all@shop.example\"]"] {

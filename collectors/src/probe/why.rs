@@ -112,7 +112,10 @@ pub(crate) fn of_handshake(error: &io::Error) -> Look {
         return fail(reason, format!("TLS handshake: {}", plain_io(error)));
     };
     let rustls::Error::InvalidCertificate(certificate) = error else {
-        return fail(Reason::TlsFailed, format!("TLS handshake: {}", outbound::in_words(&error.to_string())));
+        return fail(
+            Reason::TlsFailed,
+            format!("TLS handshake: {}", outbound::in_words(&error.to_string())),
+        );
     };
     let (reason, expires) = match certificate {
         CertificateError::ExpiredContext { not_after, .. } => (Reason::TlsExpired, Some(not_after.as_secs())),

@@ -116,6 +116,19 @@ fn what_cannot_be_a_secret_says_why() {
 }
 
 #[test]
+fn a_place_says_how_to_fill_it() {
+    let remedy = Secret::env("SMTP_URL").remedy();
+    for part in ["export SMTP_URL='…'", "EnvironmentFile=", "{ file = \"/path\" }"] {
+        assert!(remedy.contains(part), "{remedy}");
+    }
+    assert_eq!(
+        Secret::file("/run/x").remedy(),
+        "write it into /run/x, then `chmod 600 /run/x`"
+    );
+    assert!(Secret::credential("smtp").remedy().contains("LoadCredential=smtp:"));
+}
+
+#[test]
 fn a_missing_place_is_named() {
     let missing = |secret: Secret| secret.read().unwrap_err().to_string();
     assert_eq!(

@@ -137,6 +137,21 @@ pub(super) fn actions(asking: Asking, place: &Place, output: &Output) -> Result<
     )
 }
 
+pub(super) fn jobs(asking: Asking, place: &Place, output: &Output) -> Result<Verdict, Failure> {
+    answer(&Question::get("/api/v1/jobs", &[]), asking, place, output, |answer| {
+        let waiting: Vec<web::answer::WaitingJob> = answer.read()?;
+        let (page, well) = show::jobs::page(&waiting, output.look());
+        Ok((page, well.into()))
+    })
+}
+
+pub(super) fn chain(asking: Asking, place: &Place, output: &Output) -> Result<Verdict, Failure> {
+    answer(&Question::get("/api/v1/chain", &[]), asking, place, output, |answer| {
+        let (page, well) = show::chain::page(&answer.read()?, output.look());
+        Ok((page, well.into()))
+    })
+}
+
 /// `silence --list`.
 pub(super) fn silences(asking: Asking, place: &Place, output: &Output) -> Result<Verdict, Failure> {
     answer(

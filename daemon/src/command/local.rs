@@ -10,7 +10,7 @@ use super::{
     output::Output,
     page::{Look, Page, Tone},
     source::{Place, block_on},
-    text::{cause, clock_utc, counted, lasting, number, padded, plain},
+    text::{cause, clock_utc, counted, lasting, padded, plain},
 };
 use crate::{
     checking,
@@ -151,6 +151,10 @@ fn tested_page(tested: &Tested, now: events::Timestamp, look: Look) -> String {
     for note in &tested.notes {
         page.wrapped(0, note);
     }
-    page.line(&format!("{} facts were folded again", number(tested.facts as u64)));
+    page.line(&counted(
+        tested.facts as u64,
+        "fact was folded again",
+        "facts were folded again",
+    ));
     page.finish()
 }

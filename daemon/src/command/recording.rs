@@ -44,6 +44,11 @@ fn text(value: Option<&String>) -> Option<Value> {
     value.map(|text| json!(text))
 }
 
+/// A body that says nothing but who asks.
+pub(super) fn by() -> Value {
+    body([("by", text(user().as_ref()))])
+}
+
 pub(super) fn ack(arguments: &AckArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
     let by = arguments.by.clone().or_else(user);
     let body = body([
@@ -72,7 +77,7 @@ pub(super) fn silence(arguments: &SilenceArgs, place: &Place, output: &Output) -
         return asking::silences(arguments.asking, place, output);
     }
     if let Some(id) = &arguments.lift {
-        let question = Question::post(&format!("/api/v1/silences/{}/lift", escaped(id)), json!({}));
+        let question = Question::post(&format!("/api/v1/silences/{}/lift", escaped(id)), by());
         return record(&question, arguments.asking, place, output, |answer| {
             let lifted: SilenceAnswer = answer.read()?;
             Ok(format!(
@@ -107,6 +112,9 @@ pub(super) fn silence(arguments: &SilenceArgs, place: &Place, output: &Output) -
                 .as_ref()
                 .map_or_else(String::new, |from| format!(" from {from}"));
             let id = short(&set.silence.to_string());
+            if let Some(warning) = &set.warning {
+                output.note(warning);
+            }
             Ok(format!(
                 "{what} is silenced{from} for {}; watchkeep silence --lift {id}",
                 arguments.lasting.as_deref().unwrap_or_default()
@@ -173,37 +181,14 @@ pub(super) fn switch(arguments: &SwitchArgs, stop: bool, place: &Place, output: 
     clippy::disallowed_methods,
     reason = "sudo says in the environment who is behind root"
 )]
-pub(super) fn user() -> Option<String> {
+fn user() -> Option<String> {
     let behind = std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty());
-    behind.or_else(|| {
-        user_of(
-            rustix::process::getuid().as_raw(),
-            &std::fs::read_to_string("/etc/passwd").ok()?,
-        )
-    })
-}
-
-/// Name of a user by number. Source: passwd(5).
-fn user_of(uid: u32, passwd: &str) -> Option<String> {
-    let of_line = |line: &str| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    };
-    passwd.lines().find_map(of_line)
+    behind.or_else(|| web::user_name(rustix::process::getuid().as_raw()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_user_is_found_by_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\nbroken\nalice:x:1000:1000::/srv/alice:/bin/sh\n";
-        assert_eq!(user_of(1000, passwd).as_deref(), Some("alice"));
-        assert_eq!(user_of(0, passwd).as_deref(), Some("root"));
-        assert_eq!(user_of(7, passwd), None);
-    }
 
     #[test]
     fn only_what_was_said_is_sent() {

@@ -3,6 +3,8 @@
 pub(crate) mod actions;
 pub(crate) mod alerts;
 pub(crate) mod backups;
+pub(crate) mod chain;
+pub(crate) mod jobs;
 pub(crate) mod latency;
 pub(crate) mod logs;
 pub(crate) mod sentence;

@@ -8,7 +8,7 @@ use std::{
 
 use axum::body::Body;
 use http_body_util::BodyExt;
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use store::Folder;
 use tower::ServiceExt;
@@ -93,18 +93,24 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 /// Asks the daemon; a question, and only that, is answered from the record when none runs.
 pub(crate) async fn ask(place: &Place, question: &Question, output: &Output) -> Result<Answer, Failure> {
     let socket = place.socket()?;
+    let mut is_still = false;
     let answered = match client::ask(&socket, question).await {
         Ok(answered) => answered,
         Err(error) if is_absent(&error) && question.method == Method::GET => {
+            is_still = true;
             still(place, &socket, question, output).await?
         }
         Err(error) => return Err(unreachable(&error, place)),
     };
     if answered.status.is_success() {
-        Ok(Answer { body: answered.body })
-    } else {
-        Err(Failure::from_answer(&answered))
+        return Ok(Answer { body: answered.body });
     }
+    let failure = Failure::from_answer(&answered);
+    let needs_daemon = is_still && answered.status == StatusCode::SERVICE_UNAVAILABLE;
+    Err(Failure {
+        code: if needs_daemon { UNREACHABLE } else { failure.code },
+        ..failure
+    })
 }
 
 /// Whether nobody listens at the socket at all.

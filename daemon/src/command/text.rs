@@ -91,12 +91,37 @@ pub(crate) fn right(text: &str, columns: usize) -> String {
     " ".repeat(columns.saturating_sub(width(&text))) + &text
 }
 
-/// Lines of at most so many columns, broken between words; a longer word is broken where it must be.
+/// Units that stay with their number, and the zone that stays with its time.
+const UNITS: &[&str] = &[
+    "%", "s", "ms", "µs", "min", "h", "d", "B", "KiB", "MiB", "GiB", "TiB", "UTC",
+];
+
+/// Whether a line must not end between two words: between a number and its unit, or a comparison and its limit.
+fn bound(before: &str, after: &str) -> bool {
+    let before = before.rsplit(' ').next().unwrap_or_default();
+    let unit = after.trim_end_matches([',', ';', '.', ':', ')']);
+    let is_number = before.ends_with(|c: char| c.is_ascii_digit());
+    (is_number && UNITS.contains(&unit)) || matches!(before, ">" | ">=" | "<" | "<=" | "==" | "!=")
+}
+
+/// Words, those of which a line must keep together as one.
+fn pieces(text: &str) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match pieces.last_mut().filter(|last| bound(last, word)) {
+            Some(last) => last.push_str(&format!(" {word}")),
+            None => pieces.push(word.to_owned()),
+        }
+    }
+    pieces
+}
+
+/// Lines of at most so many columns, broken between words but not between a number and its unit; a longer word is broken
+/// where it must be.
 pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(8);
     let mut lines = vec![String::new()];
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        let mut rest = word.to_owned();
+    for mut rest in pieces(text) {
         while let Some(line) = lines.last_mut() {
             let gap = usize::from(!line.is_empty());
             if width(line) + gap + width(&rest) <= columns {
@@ -297,6 +322,13 @@ mod tests {
         assert_eq!(wrapped("one two three four", 9), ["one two", "three", "four"]);
         assert_eq!(wrapped("a 0123456789abcdef b", 8), ["a", "01234567", "89abcdef", "b"]);
         assert_eq!(wrapped("", 10), [""]);
+        assert_eq!(wrapped("(in 23 h 33 min)", 12), ["(in 23 h", "33 min)"]);
+        assert_eq!(
+            wrapped("since 03:12:40 UTC, 5 MiB", 14),
+            ["since", "03:12:40 UTC,", "5 MiB"]
+        );
+        assert_eq!(wrapped("the limit > 1%, v2 s", 11), ["the limit", "> 1%, v2 s"]);
+        assert_eq!(wrapped("1 1 1 1 1 s", 8), ["1 1 1 1", "1 s"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{
     failure::{BROKEN, NO},
     output::Output,
     page::Page,
+    recording,
     show::{sentence, timeline},
     source::{Place, ask, block_on},
     text::{plain, short, width},
@@ -21,8 +22,8 @@ use crate::{
 
 /// How often it is asked what came of it.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a test message is waited for: a minute more than it is tried for, so that its end is seen.
-const MESSAGE_TIME: Duration = Duration::from_secs(180);
+/// How long a test message is waited for: longer than it is tried for, its last attempt included, so that its end is seen.
+const MESSAGE_TIME: Duration = Duration::from_secs(200);
 /// How long nothing may be recorded of a backup before waiting ends; it goes on without us.
 const BACKUP_TIME: Duration = Duration::from_secs(24 * 3600);
 /// Facts in one look.
@@ -84,7 +85,7 @@ async fn one_backup(
     (place, output): (&Place, &Output),
 ) -> Result<Verdict, Failure> {
     let path = format!("/api/v1/backups/{}/{task}", escaped(name));
-    let answer = ask(place, &Question::post(&path, serde_json::json!({})), output).await?;
+    let answer = ask(place, &Question::post(&path, recording::by()), output).await?;
     let requested: RequestedAnswer = answer.read()?;
     if json && waiting.no_wait {
         output.json(&answer.body)?;
@@ -119,7 +120,7 @@ async fn one_backup(
 pub(super) fn notify_test(arguments: &NotifyTestArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
     block_on(async {
         let path = format!("/api/v1/notify/{}/test", escaped(&arguments.name));
-        let answer = ask(place, &Question::post(&path, serde_json::json!({})), output).await?;
+        let answer = ask(place, &Question::post(&path, recording::by()), output).await?;
         let requested: RequestedAnswer = answer.read()?;
         let json = arguments.asking.json;
         if json && arguments.waiting.no_wait {

@@ -49,6 +49,17 @@ pub(crate) fn describe(source: &Source, settings: &Settings) -> Described {
         environment: settings.environment().to_owned(),
         file: source.path.display().to_string(),
         probes: settings.probe.iter().filter_map(probe).collect(),
+        services: settings
+            .service
+            .keys()
+            .map(|name| name.as_str().to_owned())
+            .chain(
+                rules
+                    .all()
+                    .iter()
+                    .filter_map(|rule| Some(rule.service.as_ref()?.as_str().to_owned())),
+            )
+            .collect(),
         rules: rules.all().iter().map(|rule| rule.name.as_str().to_owned()).collect(),
         destinations: settings.notify.keys().map(journal_name).collect(),
         backups: settings.backup.keys().map(journal_name).collect(),

@@ -64,5 +64,7 @@ async fn switch(desk: Desk, ask: Ask, stopped: bool) -> Result<Response, Problem
 
 pub(crate) async fn jobs(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     ask.only(&[])?;
+    desk.running()
+        .map_err(|problem| problem.detail("only a running daemon knows how its jobs stand"))?;
     json(waiting(&desk).await)
 }

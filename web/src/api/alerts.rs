@@ -34,6 +34,7 @@ pub(crate) async fn alerts(desk: Desk, ask: Ask) -> Result<Response, Problem> {
         phases: by_key(views.phases.iter()),
         incidents: by_key(views.incidents.iter()),
         silences: by_key(views.silences.iter()),
+        runs: by_key(views.runs.iter()),
         ended,
     })
 }
@@ -109,7 +110,8 @@ impl SilenceBody {
             }
         };
         if until <= from || until <= now {
-            return Err(Problem::bad(format!("until: {until} is not after {}", from.max(now))));
+            let (until, after) = (until.whole_seconds(), from.max(now).whole_seconds());
+            return Err(Problem::bad(format!("until: {until} is not after {after}")));
         }
         if until.since(from) > SILENCE_MAX {
             return Err(Problem::bad("a silence lasts at most a year"));
@@ -131,6 +133,7 @@ pub(crate) async fn silence(desk: Desk, ask: Ask) -> Result<Response, Problem> {
             .detail("a silence over everything must be meant"));
     }
     known_rule(&desk, body.rule.as_ref())?;
+    let warning = unseen(&desk, body.service.as_ref()).await;
     let by = limited("by", body.by.unwrap_or_else(|| ask.caller.person()))?;
     let reason = body.reason.map(|reason| limited("reason", reason)).transpose()?;
     let identity = desk.views().await.now.identity.clone();
@@ -159,7 +162,22 @@ pub(crate) async fn silence(desk: Desk, ask: Ask) -> Result<Response, Problem> {
         Fact::SilenceSet(set),
     ))
     .await?;
-    json(SilenceAnswer { silence })
+    json(SilenceAnswer { silence, warning })
+}
+
+/// A service may be silenced before it is there; a name that was mistyped must not pass without a word all the same.
+async fn unseen(desk: &Desk, service: Option<&ServiceId>) -> Option<String> {
+    let service = service?;
+    if desk.was_seen(service).await {
+        return None;
+    }
+    let known = desk.services().await;
+    let near = config::suggest(service.as_str(), known.iter().map(String::as_str))
+        .map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+    let name = service.as_str();
+    Some(format!(
+        "no service {name:?} was ever seen: as it is, this silences nothing{near}"
+    ))
 }
 
 /// A silence over a rule that does not exist would silence nothing, and nobody would notice.
@@ -178,6 +196,7 @@ fn known_rule(desk: &Desk, rule: Option<&Name>) -> Result<(), Problem> {
 
 pub(crate) async fn lift(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     ask.only(&[])?;
+    let by = asker(&ask)?;
     let prefix = ask.part("id");
     let found: Vec<SilenceId> = {
         let views = desk.views().await;
@@ -195,17 +214,15 @@ pub(crate) async fn lift(desk: Desk, ask: Ask) -> Result<Response, Problem> {
         };
         return Err(Problem::missing(title).detail("`watchkeep silence --list` lists them"));
     };
-    let fact = Fact::SilenceLifted(SilenceLifted {
-        silence,
-        by: ask.caller.person(),
-    });
+    let fact = Fact::SilenceLifted(SilenceLifted { silence, by });
     desk.record(asked(&format!("silence/{silence}"), ask.caller, ask.key()?, fact))
         .await?;
-    json(SilenceAnswer { silence })
+    json(SilenceAnswer { silence, warning: None })
 }
 
 pub(crate) async fn test(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     ask.only(&[])?;
+    let by = asker(&ask)?;
     let otherwise = "see the [notify.…] sections of the configuration";
     let destination = known(
         "destination",
@@ -215,7 +232,7 @@ pub(crate) async fn test(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     )?;
     let fact = Fact::TestRequested(TestRequested {
         destination: destination.clone(),
-        by: ask.caller.person(),
+        by,
     });
     let facts = desk
         .record(asked(&format!("notify/{destination}"), ask.caller, ask.key()?, fact))
@@ -225,6 +242,18 @@ pub(crate) async fn test(desk: Desk, ask: Ask) -> Result<Response, Problem> {
         _ => None,
     });
     json(json!({ "destination": destination, "job": job, "after": facts.first().map(|fact| fact.seq) }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByBody {
+    by: Option<String>,
+}
+
+/// Who asks for it: as the body says, else the user at the socket.
+pub(crate) fn asker(ask: &Ask) -> Result<String, Problem> {
+    let ByBody { by } = ask.json()?;
+    limited("by", by.unwrap_or_else(|| ask.caller.person()))
 }
 
 /// Text of a person, within limits and without control characters.

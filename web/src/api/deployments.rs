@@ -38,6 +38,7 @@ pub(crate) async fn record(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     let now = desk.now();
     let began = moment_of("began", body.began.as_deref(), now)?;
     if let Some(began) = began.filter(|began| *began > now) {
+        let began = began.whole_seconds();
         return Err(Problem::bad(format!("began: {began} is in the future")));
     }
     let service = service_in(body.service, body.environment.as_deref(), &desk.described.environment)?;

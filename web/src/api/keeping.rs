@@ -3,7 +3,7 @@
 use axum::response::Response;
 use events::{BackupRequested, BackupTask, Fact};
 
-use super::{by_key, json};
+use super::{alerts::asker, by_key, json};
 use crate::{
     Desk, Problem,
     answer::{BackupsAnswer, RequestedAnswer},
@@ -24,6 +24,7 @@ pub(crate) async fn backups(desk: Desk, ask: Ask) -> Result<Response, Problem> {
 
 pub(crate) async fn request(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     ask.only(&[])?;
+    let by = asker(&ask)?;
     let backup = known(
         "backup",
         ask.part("backup"),
@@ -38,7 +39,7 @@ pub(crate) async fn request(desk: Desk, ask: Ask) -> Result<Response, Problem> {
     let fact = Fact::BackupRequested(BackupRequested {
         backup: backup.clone(),
         task,
-        by: ask.caller.person(),
+        by,
     });
     let facts = desk
         .record(asked(&format!("backup/{backup}"), ask.caller, ask.key()?, fact))

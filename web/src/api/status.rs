@@ -38,6 +38,7 @@ pub(crate) async fn status(desk: Desk, ask: Ask) -> Result<Response, Problem> {
         releases: by_key(views.releases.iter()),
         backups: by_key(views.backups.iter()),
         actions: by_key(views.actions.iter()),
+        runs: by_key(views.runs.iter()),
         jobs,
         seq: head.seq,
         commit: head.commit,

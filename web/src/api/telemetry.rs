@@ -44,9 +44,9 @@ pub(crate) async fn logs(desk: Desk, ask: Ask) -> Result<Response, Problem> {
         .await?;
     let mut missing: Vec<String> = found.gaps.iter().map(Gap::to_string).collect();
     if !found.complete {
-        let until = found
-            .scanned_until
-            .map_or_else(String::new, |until| format!(": all since {until} was"));
+        let until = found.scanned_until.map_or_else(String::new, |until| {
+            format!(": all since {} was", until.whole_seconds())
+        });
         missing.push(format!(
             "not everything was looked at{until}; narrow it with since, until or service"
         ));
@@ -136,6 +136,7 @@ pub(crate) async fn latency(desk: Desk, ask: Ask) -> Result<Response, Problem> {
         .unwrap_or(now.plus(-SignedDuration::from_hours(1)));
     let until = ask.moment("until", now)?.unwrap_or(now);
     if until <= from {
+        let (until, from) = (until.whole_seconds(), from.whole_seconds());
         return Err(Problem::bad(format!("until: {until} is not after {from}")));
     }
     if until.since(from) > LATENCY_MAX {

@@ -10,6 +10,7 @@ mod answers;
 mod hostile;
 mod house;
 mod limits;
+mod people;
 mod readiness;
 mod reference;
 mod scopes;

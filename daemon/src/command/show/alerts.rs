@@ -1,11 +1,14 @@
 //! `alerts`: what fires, and with `--all` what ended and what is quiet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use events::{Incident, Phase, Severity, Silence, Timestamp};
+use events::{ActionRun, Incident, Phase, RulePhase, Severity, Silence, Timestamp};
 use web::answer::{AlertsAnswer, SilencesAnswer};
 
-use super::sentence::{readings, telling::scope};
+use super::{
+    actions::under_way,
+    sentence::{reading, readings, telling::scope},
+};
 use crate::command::{
     page::{Look, Page, Tone},
     text::{ago, clock_utc, counted, lasting, padded, short},
@@ -33,12 +36,14 @@ pub(crate) fn page(answer: &AlertsAnswer, all: bool, look: Look) -> (String, boo
         page.marked(Tone::Bad, &format!("{} {fires}", open.len()), &at);
         page.gap();
     }
+    let beside = Beside {
+        phases: &answer.phases,
+        silences: &answer.silences,
+        runs: &answer.runs,
+        now: answer.asked_at,
+    };
     for one in &open {
-        let clearing = answer
-            .phases
-            .get(one.rule.as_str())
-            .is_some_and(|row| row.phase == Phase::Clearing);
-        incident(&mut page, one, clearing, answer.silences.values(), answer.asked_at);
+        incident(&mut page, one, &beside);
     }
     doubtful(&mut page, answer);
     if all {
@@ -48,14 +53,23 @@ pub(crate) fn page(answer: &AlertsAnswer, all: bool, look: Look) -> (String, boo
     (page.finish(), well)
 }
 
-/// One incident in two or three lines.
-pub(crate) fn incident<'a>(
-    page: &mut Page,
-    incident: &Incident,
-    clearing: bool,
-    silences: impl Iterator<Item = &'a Silence>,
-    now: Timestamp,
-) {
+/// What stands beside an incident.
+pub(crate) struct Beside<'a> {
+    /// Rules that are not inactive.
+    pub(crate) phases: &'a BTreeMap<String, RulePhase>,
+    /// Silences that are set.
+    pub(crate) silences: &'a BTreeMap<String, Silence>,
+    /// Runs of actions that are not concluded.
+    pub(crate) runs: &'a BTreeMap<String, ActionRun>,
+    /// When it was asked.
+    pub(crate) now: Timestamp,
+}
+
+/// One incident in a few lines.
+pub(crate) fn incident(page: &mut Page, incident: &Incident, beside: &Beside<'_>) {
+    let now = beside.now;
+    let row = beside.phases.get(incident.rule.as_str());
+    let clearing = row.is_some_and(|row| row.phase == Phase::Clearing);
     let word = if clearing { "clears" } else { "FIRES" };
     let tone = if clearing { Tone::Doubt } else { Tone::Bad };
     let severity = severity(incident.terms.severity);
@@ -67,37 +81,59 @@ pub(crate) fn incident<'a>(
         ago(began, now)
     );
     page.marked(tone, &padded(word, 8), &head);
-    let why = readings(&incident.readings);
-    let why = if why.is_empty() { &incident.terms.when } else { &why };
-    page.wrapped(8, why);
-    if let Some(change) = incident.changes.last() {
-        page.wrapped(
-            8,
-            &format!("just before: {} at {}", change.text, clock_utc(change.wall, now)),
-        );
-    }
-    let mut state = Vec::new();
-    match &incident.ack {
-        Some(ack) => state.push(format!("taken by {}", ack.by)),
-        None => state.push("nobody has taken it".to_owned()),
-    }
-    let mut silences = silences;
-    if let Some(silence) = silences.find(|silence| {
-        silence.from <= now && now < silence.until && silence.scope.covers(&incident.rule, incident.service.as_ref())
-    }) {
-        state.push(format!("silenced until {}", clock_utc(silence.until, now)));
-    }
-    if let Some(done) = incident.actions.last() {
-        state.push(done.clone());
+    read(page, incident, row, now);
+    if let Some(change) = incident.nearest_change() {
+        let text = change.text_for(incident.service.as_ref());
+        page.wrapped(8, &format!("just before: {text} at {}", clock_utc(change.wall, now)));
     }
     page.wrapped(
         8,
         &format!(
             "{}; watchkeep why {}",
-            state.join("; "),
+            state(incident, beside).join("; "),
             short(&incident.id.to_string())
         ),
     );
+}
+
+/// What was read when it fired, and since then.
+fn read(page: &mut Page, incident: &Incident, row: Option<&RulePhase>, now: Timestamp) {
+    if let Some((at, since)) = incident.read_since() {
+        // What ended the breach is a leaf that does not hold any more: all are shown.
+        let all = || since.iter().map(reading).collect::<Vec<_>>().join("; ");
+        let (word, said) = match row.map(|row| (row.phase, row.stopped)) {
+            Some((_, Some(_))) => ("unknown", all()),
+            Some((Phase::Clearing, None)) => ("not in breach", all()),
+            _ => ("in breach", readings(since)),
+        };
+        page.wrapped(8, &format!("{word} since {}: {said}", clock_utc(at.wall, now)));
+    }
+    match readings(&incident.readings).as_str() {
+        "" => page.wrapped(8, &incident.terms.when),
+        fired => page.wrapped(8, &format!("at firing: {fired}")),
+    }
+}
+
+/// Who has it in hand, and what is done about it.
+fn state(incident: &Incident, beside: &Beside<'_>) -> Vec<String> {
+    let now = beside.now;
+    let mut state = vec![match &incident.ack {
+        Some(ack) => format!("taken by {}", ack.by),
+        None => "nobody has taken it".to_owned(),
+    }];
+    let in_force = |silence: &&Silence| {
+        silence.from <= now && now < silence.until && silence.scope.covers(&incident.rule, incident.service.as_ref())
+    };
+    if let Some(silence) = beside.silences.values().find(in_force) {
+        state.push(format!("silenced until {}", clock_utc(silence.until, now)));
+    }
+    state.extend(incident.actions.last().cloned());
+    let runs = beside
+        .runs
+        .values()
+        .filter(|run| run.incident == incident.id && run.acts());
+    state.extend(runs.map(|run| format!("{} {}", run.action, under_way(run, now))));
+    state
 }
 
 fn severity(severity: Severity) -> &'static str {

@@ -3,6 +3,7 @@
 use events::{LogRecord, filter::severity_word};
 use web::answer::LogsAnswer;
 
+use super::timeline;
 use crate::command::{
     page::{Look, Page, Tone},
     text::{counted, day, padded, plain, plain_lines, time_ms, wrapped},
@@ -22,7 +23,7 @@ pub(crate) fn page(answer: &LogsAnswer, look: Look) -> String {
         return page.finish();
     };
     if answer.before.is_some() {
-        page.line(&format!("… older ones: add --until {}", oldest.time));
+        page.line(&format!("… older ones: add --until {}", timeline::up_to(oldest.time)));
     }
     let mut today = String::new();
     for record in answer.records.iter().rev() {

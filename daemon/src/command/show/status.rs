@@ -1,12 +1,12 @@
 //! `status`: what is wrong first, since when and why; what is well in one line.
 
-use events::{Backup, Incident, Network, Phase, Probe, Status, Timestamp, Work};
+use events::{ActionRun, Backup, Incident, Network, Phase, Probe, Status, Timestamp};
 use web::answer::{StatusAnswer, WaitingJob};
 
-use super::{alerts, backups, sentence::watching::found};
+use super::{actions, alerts, backups, jobs, sentence::watching::found};
 use crate::command::{
     page::{Look, Page, Tone},
-    text::{ago, cause, clock_utc, counted, lasting, number, padded, plain, short, width},
+    text::{ago, clock_utc, counted, lasting, number, padded, plain, short, width},
 };
 
 /// Most lines of one part.
@@ -51,6 +51,7 @@ pub(crate) fn page(answer: &StatusAnswer, look: Look) -> (String, bool) {
     headline(&mut page, answer, &open, failing.len(), well);
     daemon_problems(&mut page, answer, offline);
     incidents(&mut page, answer, &open);
+    acting(&mut page, answer, &open);
     looks(&mut page, &failing, Tone::Bad, "FAIL", answer.asked_at);
     looks(&mut page, &unknown, Tone::Doubt, "?", answer.asked_at);
     for (name, why) in bad_backups.iter().take(LINES_MAX) {
@@ -63,7 +64,7 @@ pub(crate) fn page(answer: &StatusAnswer, look: Look) -> (String, bool) {
             &format!("action {name}: {why}; `watchkeep actions allow {name}` releases it"),
         );
     }
-    jobs(&mut page, &stuck);
+    waiting(&mut page, &stuck);
     notes(&mut page, answer);
     page.gap();
     summary(&mut page, answer, failing.len() + unknown.len(), bad_backups.len());
@@ -124,10 +125,10 @@ fn daemon_problems(page: &mut Page, answer: &StatusAnswer, offline: bool) {
     for problem in &answer.ready.problems {
         page.hanging(Tone::Bad, "WATCH   ", problem);
     }
-    if offline {
     for degraded in &answer.ready.degraded {
         page.hanging(Tone::Doubt, "WATCH   ", degraded);
     }
+    if offline {
         let since = answer.now.network_since.wall;
         let text = format!(
             "this machine is cut off since {}, {}: nothing outside is blamed",
@@ -141,12 +142,14 @@ fn daemon_problems(page: &mut Page, answer: &StatusAnswer, offline: bool) {
 fn incidents(page: &mut Page, answer: &StatusAnswer, open: &[&Incident]) {
     let mut open = open.to_vec();
     open.sort_by_key(|incident| (incident.terms.severity, incident.fired.wall));
+    let beside = alerts::Beside {
+        phases: &answer.phases,
+        silences: &answer.silences,
+        runs: &answer.runs,
+        now: answer.asked_at,
+    };
     for incident in open.iter().take(LINES_MAX) {
-        let clearing = answer
-            .phases
-            .get(incident.rule.as_str())
-            .is_some_and(|row| row.phase == Phase::Clearing);
-        alerts::incident(page, incident, clearing, answer.silences.values(), answer.asked_at);
+        alerts::incident(page, incident, &beside);
     }
     more(page, open.len(), "alerts", "watchkeep alerts");
 }
@@ -170,30 +173,26 @@ fn more(page: &mut Page, all: usize, what: &str, command: &str) {
     }
 }
 
-fn jobs(page: &mut Page, stuck: &[&WaitingJob]) {
-    for waiting in stuck.iter().take(LINES_MAX) {
-        let job = &waiting.job;
-        let attempts = counted(u64::from(waiting.attempts), "attempt", "attempts");
-        let what = match &job.work {
-            Work::Message { destination, .. } => format!("message to {destination}"),
-            Work::Backup { backup, .. } => format!("backup {backup}"),
-            Work::Act { action, .. } => format!("action {action}"),
-            Work::Unknown => job.queue.to_string(),
-        };
-        let next = if waiting.running {
-            "under way".to_owned()
-        } else {
-            format!("next in {}", lasting(waiting.wait))
-        };
-        let why = cause(waiting.failure.as_deref().unwrap_or_default());
+/// What acts just now for an incident that is over: those of open incidents are said there.
+fn acting(page: &mut Page, answer: &StatusAnswer, open: &[&Incident]) {
+    let said = |run: &ActionRun| open.iter().any(|incident| incident.id == run.incident);
+    let runs = answer.runs.iter().filter(|(_, run)| run.acts() && !said(run));
+    for (id, run) in runs.take(LINES_MAX) {
         let text = format!(
-            "{what} since {}, {attempts}, {next}: {why} ({})",
-            lasting(waiting.age),
-            short(&job.id.to_string())
+            "action {} {}; watchkeep why {}",
+            run.action,
+            actions::under_way(run, answer.asked_at),
+            short(id)
         );
-        page.hanging(Tone::Doubt, "WAITS   ", &text);
+        page.hanging(Tone::Doubt, "ACTS    ", &text);
     }
-    more(page, stuck.len(), "jobs", "watchkeep status --json");
+}
+
+fn waiting(page: &mut Page, stuck: &[&WaitingJob]) {
+    for waiting in stuck.iter().take(LINES_MAX) {
+        page.hanging(Tone::Doubt, "WAITS   ", &jobs::line(waiting));
+    }
+    more(page, stuck.len(), "jobs", "watchkeep jobs");
 }
 
 fn notes(page: &mut Page, answer: &StatusAnswer) {

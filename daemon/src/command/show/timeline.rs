@@ -1,5 +1,7 @@
 //! `timeline`: what happened, the newest last, as a log is read.
 
+use events::Timestamp;
+use jiff::SignedDuration;
 use web::answer::{ShownFact, TimelineAnswer};
 
 use super::sentence;
@@ -19,11 +21,16 @@ pub(crate) fn page(answer: &TimelineAnswer, look: Look) -> String {
         return page.finish();
     };
     if answer.more {
-        page.line(&format!("… older ones: add --until {}", oldest.wall));
+        page.line(&format!("… older ones: add --until {}", up_to(oldest.wall)));
     }
     let facts: Vec<&ShownFact> = answer.facts.iter().rev().collect();
     lines(&mut page, &facts);
     page.finish()
+}
+
+/// What to give to `--until` so that nothing before this moment is missed: the next whole second.
+pub(crate) fn up_to(at: Timestamp) -> Timestamp {
+    at.plus(SignedDuration::from_nanos(999_999_999)).whole_seconds()
 }
 
 /// Facts as lines, oldest first, each day under its own head.

@@ -10,7 +10,7 @@ use web::answer::{ShownFact, WhyAnswer};
 use super::timeline;
 use crate::command::{
     page::{Look, Page},
-    text::{clock, plain},
+    text::{clock, clock_utc, counted, plain},
 };
 
 /// The page.
@@ -26,7 +26,25 @@ pub(crate) fn page(answer: &WhyAnswer, look: Look) -> String {
             timeline::lines(&mut page, &answer.facts.iter().collect::<Vec<_>>());
         }
     }
+    if answer.more {
+        more(&mut page, answer);
+    }
     page.finish()
+}
+
+/// What does not fit is said, and where it is: the facts that are shown are the oldest.
+fn more(page: &mut Page, answer: &WhyAnswer) {
+    page.gap();
+    let last = answer.facts.last().map_or(answer.asked_at, |fact| fact.wall);
+    let since = incident::span(answer.asked_at.since(last));
+    page.wrapped(
+        0,
+        &format!(
+            "… this rests on the first {} only, up to {}; what came then: watchkeep timeline --since {since} --limit 1000",
+            counted(answer.facts.len() as u64, "fact", "facts"),
+            clock_utc(last, answer.asked_at)
+        ),
+    );
 }
 
 /// A label that is written once for all the lines under it.

@@ -13,7 +13,7 @@ fn job(id: &str) -> JobId {
     serde_json::from_value(json!(id)).unwrap()
 }
 
-fn apply(views: &mut Views, seq: u64, body: Value) {
+fn apply(views: &mut Views, seq: u64, body: &Value) {
     let mut whole = json!({ "stream": "action/restart", "source": "guard" });
     whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
     let envelope: Envelope = serde_json::from_value(whole).unwrap();
@@ -40,17 +40,17 @@ fn concluded(run: &str, result: &str, summary: &str) -> Value {
 #[test]
 fn the_last_result_names_its_run_while_another_one_acts() {
     let mut views = Views::default();
-    apply(&mut views, 1, proposed(FIRST, "automatic", true));
+    apply(&mut views, 1, &proposed(FIRST, "automatic", true));
     apply(
         &mut views,
         2,
-        concluded(FIRST, "verified", "restart: done and verified: up for 2m"),
+        &concluded(FIRST, "verified", "restart: done and verified: up for 2m"),
     );
-    apply(&mut views, 3, proposed(SECOND, "automatic", true));
+    apply(&mut views, 3, &proposed(SECOND, "automatic", true));
     apply(
         &mut views,
         4,
-        json!({ "kind": "act_starting", "run": SECOND, "action": "restart", "gates": [] }),
+        &json!({ "kind": "act_starting", "run": SECOND, "action": "restart", "gates": [] }),
     );
     let row = views.actions.get("restart").unwrap();
     assert_eq!(
@@ -63,7 +63,7 @@ fn the_last_result_names_its_run_while_another_one_acts() {
     apply(
         &mut views,
         5,
-        concluded(SECOND, "held", "restart: the act failed: exit code 1"),
+        &concluded(SECOND, "held", "restart: the act failed: exit code 1"),
     );
     let row = views.actions.get("restart").unwrap();
     assert_eq!(row.last_result_run, Some(job(SECOND)));
@@ -78,7 +78,7 @@ fn what_may_not_act_does_not_act() {
         ("dry-run", true, false),
     ] {
         let mut views = Views::default();
-        apply(&mut views, 1, proposed(FIRST, mode, open));
+        apply(&mut views, 1, &proposed(FIRST, mode, open));
         assert_eq!(views.runs.get(FIRST).unwrap().acts(), acts, "{mode} {open}");
     }
 }

@@ -72,6 +72,7 @@ pub(crate) fn gates(all: &[Gate]) -> String {
         .collect();
     match (closed.is_empty(), all.len()) {
         (true, 0) => "no gates".to_owned(),
+        (true, 1) => "its gate is open".to_owned(),
         (true, many) => format!("all {many} gates open"),
         (false, _) => format!("refused by {}", closed.join(", ")),
     }

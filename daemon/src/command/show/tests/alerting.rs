@@ -24,6 +24,13 @@ fn what_is_wrong_stands_first() {
     let (page, well) = status::page(&answer, PLAIN);
     assert!(!well);
     check("status_bad", &page);
+    let mut over = bad_status();
+    over["incidents"] = json!({});
+    let over = status::page(&read::<StatusAnswer>(over), PLAIN).0;
+    assert!(
+        over.contains("ACTS    action shop-rollback acts since 03:15:46 UTC; watchkeep why 77aa9c1e"),
+        "{over}"
+    );
     same_in_colour(&page, &status::page(&answer, COLOUR).0);
 }
 
@@ -86,9 +93,25 @@ fn alerts_answer() -> Value {
 #[test]
 fn an_alert_says_why_and_what_changed() {
     let mut answer = alerts_answer();
+    let row = &mut answer["incidents"][INCIDENT];
+    row["last_readings"] = json!([
+        { "what": "error_rate(shop, 5m)", "value": "0.1 % (1 of 1,000)", "limit": "> 1%", "holds": false },
+        { "what": "requests(shop, 5m)", "value": "1,000", "limit": ">= 100", "holds": true }
+    ]);
+    row["last_read"] = stamp(65, "03:25:10");
     let (page, well) = alerts::page(&read::<AlertsAnswer>(answer.clone()), false, PLAIN);
     assert!(!well);
     check("alerts", &page);
+    let mut again = answer.clone();
+    again["phases"]["shop-errors"]["phase"] = json!("firing");
+    again["runs"] = json!({ RUN: acting() });
+    let page = alerts::page(&read::<AlertsAnswer>(again), false, PLAIN).0;
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        page.contains("in breach since 03:25:10 UTC: ") && page.contains("at firing: error_rate(shop, 5m): 2.3 %"),
+        "{page}"
+    );
+    assert!(page.contains("shop-rollback acts since 03:15:46 UTC"), "{page}");
     let mut ended = incident();
     ended["resolved"] = stamp(70, "03:25:00");
     answer["ended"] = json!([ended]);
@@ -244,10 +267,93 @@ fn actions_say_what_holds_them() {
             { "name": "pay-restart", "mode": "dry-run", "command": "/usr/bin/systemctl restart pay" }
         ],
         "stopped_by": "alice",
-        "actions": { "shop-rollback": { "last_act": stamp(44, "03:15:46"), "last_run": RUN, "last_result": "it failed with exit 1", "held": "it failed with exit 1" } },
+        "actions": { "shop-rollback": { "last_act": stamp(44, "03:15:46"), "last_run": RUN, "last_result": "it failed with exit 1",
+                     "last_result_run": RUN, "last_result_at": stamp(48, "03:16:00"), "held": "it failed with exit 1" } },
         "runs": {}
     }));
     let (page, well) = actions::page(&answer, PLAIN);
     assert!(!well);
     check("actions", &page);
+}
+
+#[test]
+fn a_run_under_way_is_not_taken_for_the_one_before() {
+    const BEFORE: &str = "11aa9c1e-0000-5000-8000-000000000009";
+    let mut orphan = acting();
+    orphan["action"] = json!("gone");
+    orphan["state"] = json!("verifying");
+    orphan["finished"] = stamp(46, "03:15:50");
+    let answer: ActionsAnswer = read(json!({
+        "asked_at": NOW,
+        "configured": [{ "name": "shop-rollback", "mode": "automatic", "command": "/usr/local/bin/rollback shop" }],
+        "stopped_by": null,
+        "actions": { "shop-rollback": { "last_act": stamp(44, "03:15:46"), "last_run": RUN, "last_result": "done and verified: up for 2m",
+                     "last_result_run": BEFORE, "last_result_at": stamp(20, "02:16:00"), "held": null } },
+        "runs": { RUN: acting(), "99aa9c1e-0000-5000-8000-000000000009": orphan }
+    }));
+    let (page, well) = actions::page(&answer, PLAIN);
+    assert!(well);
+    check("actions_running", &page);
+}
+
+#[test]
+fn jobs_that_wait_and_why() {
+    let waits = bad_status()["jobs"][0].clone();
+    let mut runs = waits.clone();
+    runs["job"]["id"] = json!(RUN);
+    runs["running"] = json!(true);
+    runs["failure"] = json!(null);
+    runs["attempts"] = json!(1);
+    let mut turn = runs.clone();
+    turn["running"] = json!(false);
+    turn["attempts"] = json!(0);
+    turn["wait"] = json!("PT0S");
+    let (page, well) = jobs::page(&read::<Vec<_>>(json!([runs, turn, waits])), PLAIN);
+    assert!(!well);
+    check("jobs", &page);
+    assert_eq!(jobs::page(&[], PLAIN), ("no job waits\n".to_owned(), true));
+}
+
+#[test]
+fn the_chain_holds_or_is_broken() {
+    let link = "ab".repeat(32);
+    let mut answer = json!({ "commits": 1, "facts": 12_345, "link": link, "damage": null });
+    let (page, well) = chain::page(&read(answer.clone()), PLAIN);
+    assert!(well);
+    check("chain", &page);
+    answer["damage"] = json!("commit 7, fact 12: its digest is another one");
+    let (page, well) = chain::page(&read(answer), PLAIN);
+    assert!(
+        !well && page.starts_with("BROKEN  commit 7, fact 12: its digest"),
+        "{page}"
+    );
+    assert!(page.contains("docs/runbooks/journal-damaged.md"), "{page}");
+}
+
+#[test]
+fn what_does_not_fit_is_said() {
+    let mut answer = why_answer("incidents", INCIDENT, incident(), acted());
+    answer.more = true;
+    let page = why::page(&answer, PLAIN);
+    assert!(
+        page.contains("… this rests on the first 8 facts only, up to 03:18:00 UTC"),
+        "{page}"
+    );
+    assert!(page.contains("watchkeep timeline --since 10m --limit 1000"), "{page}");
+    answer.more = false;
+    assert!(!why::page(&answer, PLAIN).contains("this rests on"));
+}
+
+#[test]
+fn why_says_what_still_acts() {
+    let mut facts = acted();
+    facts.truncate(5);
+    let page = why::page(&why_answer("incidents", INCIDENT, incident(), facts.clone()), PLAIN);
+    assert!(page.contains("shop-rollback acts, it has not ended yet"), "{page}");
+    facts.extend(acted().into_iter().skip(5).take(1));
+    let page = why::page(&why_answer("incidents", INCIDENT, incident(), facts), PLAIN);
+    assert!(
+        page.contains("what it should bring about is awaited") && !page.contains("has not ended yet"),
+        "{page}"
+    );
 }

@@ -53,7 +53,10 @@ pub(super) fn incident() -> Value {
             { "what": "error_rate(shop, 5m)", "value": "2.3 % (23 of 1,000)", "limit": "> 1%", "holds": true },
             { "what": "requests(shop, 5m)", "value": "1,000", "limit": ">= 100", "holds": true }
         ],
-        "last_readings": [], "changes": [{ "wall": "2026-11-21T03:11:58Z", "text": "shop 1.4.2 deployed (was 1.4.1)" }],
+        "last_readings": [], "changes": [
+            { "wall": "2026-11-21T03:11:58Z", "text": "shop 1.4.2 deployed (was 1.4.1)", "service": "shop" },
+            { "wall": "2026-11-21T03:12:30Z", "text": "cart 7 deployed", "service": "cart" }
+        ],
         "ack": null, "told": true, "told_to": ["me"], "reminders": 0, "last_told": stamp(41, "03:15:45"), "messages_open": 0, "actions": []
     })
 }
@@ -74,7 +77,7 @@ pub(super) fn status_sample() -> Value {
         "phases": {}, "incidents": {}, "silences": {},
         "releases": { "shop": { "current": { "version": "1.4.2", "verified": false }, "recorded": stamp(30, "03:11:58") } },
         "backups": { "nightly": backup(Some("03:04:00"), None), "files": backup(Some("03:05:00"), None) },
-        "actions": {}, "jobs": [], "seq": 12345, "commit": 999, "link": "ab", "telemetry": {}
+        "actions": {}, "runs": {}, "jobs": [], "seq": 12345, "commit": 999, "link": "ab", "telemetry": {}
     })
 }
 
@@ -99,6 +102,7 @@ pub(super) fn bad_status() -> Value {
             json!({ "shop-errors": { "phase": "firing", "began": stamp(40, "03:15:45"), "base": 0, "since": 0, "incident": INCIDENT, "rule_digest": "d" } }),
         ),
         ("/jobs", json!([message])),
+        ("/runs", json!({ RUN: acting() })),
         ("/backups/nightly", backup(None, Some(failure))),
         (
             "/actions",
@@ -113,6 +117,15 @@ pub(super) fn bad_status() -> Value {
         *status.pointer_mut(place).unwrap() = value;
     }
     status
+}
+
+/// A run of the rollback that acts.
+pub(super) fn acting() -> Value {
+    json!({
+        "action": "shop-rollback", "incident": INCIDENT, "service": "shop", "release": "1.4.2", "mode": "automatic", "state": "starting",
+        "proposed": stamp(42, "03:15:45"), "starting": stamp(44, "03:15:46"), "finished": null, "evidence": [], "gates": [],
+        "command": "/usr/local/bin/rollback shop", "end": null, "output": "", "verify": null, "holds_since": null, "verified": [], "result": null
+    })
 }
 
 /// A fact of that night.

@@ -1,6 +1,6 @@
 //! Why an incident is, or was.
 
-use events::{Fact, Incident, Phase, PhaseCause, Severity};
+use events::{Fact, Incident, Phase, PhaseCause, Reading, Severity};
 use jiff::SignedDuration;
 use web::answer::WhyAnswer;
 
@@ -95,9 +95,16 @@ fn why(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     for text in looks(incident, answer) {
         label.line(page, &text);
     }
-    if incident.resolved.is_some() && !incident.last_readings.is_empty() {
-        let last: Vec<String> = incident.last_readings.iter().map(reading).collect();
-        page.field("ended by", &last.join("; "));
+    let all = |readings: &[Reading]| readings.iter().map(reading).collect::<Vec<_>>().join("; ");
+    match (incident.resolved, incident.read_since()) {
+        (Some(_), _) if !incident.last_readings.is_empty() => page.field("ended by", &all(&incident.last_readings)),
+        (None, Some((at, readings))) => {
+            page.field(
+                "last",
+                &format!("{} {}", clock(at.wall, answer.asked_at), all(readings)),
+            );
+        }
+        _ => {}
     }
 }
 
@@ -136,7 +143,7 @@ fn before(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     if incident.changes.is_empty() {
         label.line(page, "nothing that was recorded changed shortly before");
     }
-    for change in &incident.changes {
+    for change in incident.changes_by_nearness() {
         let ahead = incident.breach_began.since(change.wall);
         let gap = if ahead.is_negative() {
             String::new()
@@ -145,7 +152,11 @@ fn before(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
         };
         label.line(
             page,
-            &format!("{} {}{gap}", clock(change.wall, answer.asked_at), change.text),
+            &format!(
+                "{} {}{gap}",
+                clock(change.wall, answer.asked_at),
+                change.text_for(incident.service.as_ref())
+            ),
         );
     }
 }
@@ -173,6 +184,7 @@ fn after(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
 pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
     let mut label = Once("done");
     let mut command = None;
+    let mut open = None;
     for fact in &answer.facts {
         let when = at(answer, fact);
         match &fact.fact.fact {
@@ -192,16 +204,18 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
                 );
                 command = Some(proposed.command.clone());
             }
-            Fact::ActStarting(_) => {
+            Fact::ActStarting(gated) => {
                 if let Some(command) = &command {
                     label.line(page, &format!("{when} ran: {command}"));
                 }
+                open = Some(format!("{} acts, it has not ended yet", gated.action));
             }
             Fact::ActRefused(gated) => label.line(
                 page,
                 &format!("{when} {}: {}", gated.action, acting::gates(&gated.gates)),
             ),
             Fact::ActFinished(finished) => {
+                open = Some("it has acted, what it should bring about is awaited".to_owned());
                 label.line(page, &format!("{when} {}", acting::end(&finished.end)));
                 for line in last_lines(&finished.output, OUTPUT_LINES) {
                     page.quoted(&line);
@@ -217,6 +231,7 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
                 );
             }
             Fact::ActionConcluded(concluded) => {
+                open = None;
                 label.line(page, &format!("{when} {}", acting::outcome(concluded)));
                 for leaf in &concluded.verified {
                     label.line(page, &format!("  {}", reading(leaf)));
@@ -228,6 +243,10 @@ pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
             }
             _ => {}
         }
+    }
+    // When facts are left out, nobody can say here how it goes on.
+    if let Some(open) = open.filter(|_| !answer.more) {
+        label.line(page, &open);
     }
     if label.0 == "done" {
         label.line(page, nothing);
@@ -266,7 +285,7 @@ fn now(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
 }
 
 /// As `--since` takes it, rounded up.
-fn span(duration: SignedDuration) -> String {
+pub(super) fn span(duration: SignedDuration) -> String {
     let minutes = duration.as_secs().max(0) / 60 + 1;
     match minutes {
         ..300 => format!("{minutes}m"),
