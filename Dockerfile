@@ -3,6 +3,8 @@ FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
+# Which commit this is, for `--version`: --build-arg WATCHKEEP_COMMIT=$(git rev-parse HEAD). May be left out.
+ARG WATCHKEEP_COMMIT=
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
     cargo build --release --locked --package daemon --bin watchkeep && install -D target/release/watchkeep /out/watchkeep
 

@@ -186,7 +186,7 @@ pub struct AlertsTestArgs {
     /// From when: a time (2026-11-21T03:00:00Z) or how long ago (7d)
     #[arg(long, value_name = "TIME", default_value = "1d")]
     pub since: String,
-    /// A configuration with the rules to try [default: those in force]
+    /// A whole configuration with the rules to try [default: the one in force]
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
     /// See [`Asking`].
