@@ -1,5 +1,7 @@
 //! `watchkeep check` and `watchkeep init`.
 
+mod doors;
+
 use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
@@ -46,6 +48,7 @@ pub(crate) async fn check(source: &Source, offline: bool) -> miette::Result<Vec<
     let context = Context::new(options).into_diagnostic()?;
     findings.extend(context.preflight());
     findings.push(writable(&data));
+    findings.extend(doors::doors(&settings, &data).await);
     findings.extend(reach(&settings, &context).await);
     Ok(findings)
 }
@@ -91,11 +94,7 @@ async fn reach(settings: &Settings, context: &Context) -> Vec<Finding> {
         });
     }
     for (name, heartbeat) in &settings.heartbeat {
-        let what = format!("heartbeat {}: address", name.as_str());
-        findings.push(match heartbeat.url.read() {
-            Ok(_) => Finding::ok(what, "can be read; it is called once the daemon runs"),
-            Err(error) => Finding::problem(what, error.to_string(), "correct the secret that is named"),
-        });
+        findings.push(doors::heartbeat(name.as_str(), heartbeat, context).await);
     }
     findings
 }

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 use crate::settings;
 
 /// Where a daemon under systemd has its socket.
-const SYSTEM_SOCKET: &str = "/run/watchkeep/watchkeep.sock";
+pub(crate) const SYSTEM_SOCKET: &str = "/run/watchkeep/watchkeep.sock";
 /// How long a connection may take.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long an answer may take; the daemon itself gives up earlier.

@@ -12,7 +12,11 @@ use serde::Deserialize;
 use serde_json::json;
 use web::{App, PulseChange, Readiness, readiness};
 
-use crate::supervisor::Token;
+use crate::{
+    plan::journal_name,
+    settings::Settings,
+    supervisor::{Stage, Supervisor, Token},
+};
 
 /// How often when nothing is said.
 const EVERY: Duration = Duration::from_secs(60);
@@ -38,8 +42,25 @@ impl HeartbeatSettings {
     }
 }
 
+/// Starts all outward heartbeats.
+pub(crate) fn start(settings: &Settings, app: &App, context: &Context, supervisor: &mut Supervisor) {
+    for (name, heartbeat) in &settings.heartbeat {
+        let (name, heartbeat, app, context) = (journal_name(name), heartbeat.clone(), app.clone(), context.clone());
+        let token = supervisor.token(Stage::Collect);
+        supervisor.restarting(Stage::Collect, format!("heartbeat/{name}"), move || {
+            beat(
+                name.clone(),
+                heartbeat.clone(),
+                app.clone(),
+                context.clone(),
+                token.clone(),
+            )
+        });
+    }
+}
+
 /// Sends heartbeats until `stop`. A heartbeat is sent now or skipped, never queued.
-pub(crate) async fn beat(name: Name, settings: HeartbeatSettings, app: App, context: Context, stop: Token) {
+async fn beat(name: Name, settings: HeartbeatSettings, app: App, context: Context, stop: Token) {
     loop {
         tokio::select! { () = tokio::time::sleep(settings.every()) => {}, () = stop.stopped() => return }
         let ready = readiness(&app).await;

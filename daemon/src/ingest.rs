@@ -25,17 +25,12 @@ const WAITING_MAX: usize = 32;
 
 /// The kinds that are mounted.
 pub(crate) fn kinds(settings: &Settings, telemetry: &Telemetry, clocks: &Arc<dyn Clocks>) -> Vec<Arc<dyn Ingest>> {
-    let otlp = Arc::new(Otlp::new(settings.environment()));
-    let decoding = Arc::new(Semaphore::new(DECODING_MAX as usize));
-    let places = Arc::new(Semaphore::new(DECODING_MAX as usize + WAITING_MAX));
+    let decoder = Decoder::new(settings.environment(), clocks);
     let kind = |signal| -> Arc<dyn Ingest> {
         Arc::new(OtlpHttp {
-            otlp: Arc::clone(&otlp),
+            decoder: decoder.clone(),
             signal,
             telemetry: telemetry.clone(),
-            clocks: Arc::clone(clocks),
-            decoding: Arc::clone(&decoding),
-            places: Arc::clone(&places),
         })
     };
     [Signal::Traces, Signal::Logs, Signal::Metrics]
@@ -44,26 +39,34 @@ pub(crate) fn kinds(settings: &Settings, telemetry: &Telemetry, clocks: &Arc<dyn
         .collect()
 }
 
-/// One signal of OTLP over HTTP.
-struct OtlpHttp {
+/// Decodes bodies of all signals, a few at a time.
+#[derive(Clone)]
+struct Decoder {
     otlp: Arc<Otlp>,
-    signal: Signal,
-    telemetry: Telemetry,
     clocks: Arc<dyn Clocks>,
     decoding: Arc<Semaphore>,
     places: Arc<Semaphore>,
 }
 
-impl OtlpHttp {
+impl Decoder {
+    fn new(environment: &str, clocks: &Arc<dyn Clocks>) -> Self {
+        Self {
+            otlp: Arc::new(Otlp::new(environment)),
+            clocks: Arc::clone(clocks),
+            decoding: Arc::new(Semaphore::new(DECODING_MAX as usize)),
+            places: Arc::new(Semaphore::new(DECODING_MAX as usize + WAITING_MAX)),
+        }
+    }
+
     /// Decodes on a thread that serves nobody else.
-    async fn decode(&self, request: IngestRequest) -> Result<Batch, Refusal> {
+    async fn decode(&self, signal: Signal, request: IngestRequest) -> Result<Batch, Refusal> {
         let busy = Refusal::Busy { retry_after_s: 1 };
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy.clone())?;
         let turn = Arc::clone(&self.decoding)
             .acquire_many_owned(turns(&request))
             .await
             .map_err(|_| busy)?;
-        let (otlp, signal, arrived) = (Arc::clone(&self.otlp), self.signal, self.clocks.now().wall);
+        let (otlp, arrived) = (Arc::clone(&self.otlp), self.clocks.now().wall);
         let decoded = tokio::task::spawn_blocking(move || {
             // Held until the work is done: a sender that hangs up does not end it.
             let _held = (place, turn);
@@ -84,7 +87,16 @@ impl OtlpHttp {
             })
         })
     }
+}
 
+/// One signal of OTLP over HTTP.
+struct OtlpHttp {
+    decoder: Decoder,
+    signal: Signal,
+    telemetry: Telemetry,
+}
+
+impl OtlpHttp {
     async fn store(&self, batch: Batch) -> Result<Answer, Refusal> {
         if batch.records.is_empty() {
             return Ok(Answer::stored(&batch.reply));
@@ -137,7 +149,7 @@ impl Ingest for OtlpHttp {
 
     async fn take(&self, request: IngestRequest) -> IngestReply {
         let content_type = text(&request.headers, &header::CONTENT_TYPE).map(ToOwned::to_owned);
-        let answer = match self.decode(request).await {
+        let answer = match self.decoder.decode(self.signal, request).await {
             Ok(batch) => self.store(batch).await,
             Err(refusal) => Err(refusal),
         };
@@ -148,5 +160,79 @@ impl Ingest for OtlpHttp {
             body: answer.body,
             retry_after_s: answer.retry_after_s,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt as _;
+    use hyper::body::Bytes;
+
+    use super::*;
+    use crate::clock::MachineClocks;
+
+    fn request(bytes: usize) -> IngestRequest {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static("application/json"),
+        );
+        IngestRequest {
+            headers,
+            body: Bytes::from(vec![b' '; bytes]),
+            source: "test".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_body_that_may_grow_is_decoded_alone() {
+        let mut small = request(100);
+        assert_eq!((turns(&small), turns(&request(LARGE_MIN + 1))), (1, DECODING_MAX));
+        small
+            .headers
+            .insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+        assert_eq!(turns(&small), 1);
+        let large = IngestRequest {
+            body: request(INFLATING_MIN + 1).body,
+            ..small
+        };
+        assert_eq!(turns(&large), DECODING_MAX);
+    }
+
+    /// The one thread that decodes is held up; senders come and hang up, and what they left is still counted.
+    #[test]
+    fn senders_that_hang_up_do_not_free_what_is_still_worked_on() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let clocks: Arc<dyn Clocks> = Arc::new(MachineClocks::new());
+            let decoder = Decoder::new("production", &clocks);
+            let (go_on, held_up) = mpsc::sync_channel::<()>(1);
+            let held = tokio::task::spawn_blocking(move || held_up.recv());
+            for _ in 0..DECODING_MAX {
+                let mut sender = Box::pin(decoder.decode(Signal::Logs, request(100)));
+                // Far enough to be under way, then it hangs up.
+                assert!(sender.as_mut().now_or_never().is_none());
+                drop(sender);
+            }
+            assert_eq!(
+                decoder.decoding.available_permits(),
+                0,
+                "what they sent is still to be decoded"
+            );
+            assert_eq!(decoder.places.available_permits(), WAITING_MAX);
+            go_on.send(()).unwrap();
+            held.await.unwrap().unwrap();
+            // The next one gets its turn behind them.
+            let answer = decoder.decode(Signal::Logs, request(100)).await;
+            assert!(answer.is_err(), "blanks are no JSON");
+            let both = decoder.decoding.acquire_many(DECODING_MAX).await.unwrap();
+            assert_eq!(both.num_permits(), DECODING_MAX as usize);
+        });
     }
 }

@@ -3,7 +3,9 @@
 pub(crate) mod banner;
 mod collect;
 mod record;
-mod serve;
+pub(crate) mod serve;
+#[cfg(test)]
+mod tests;
 mod ticks;
 
 use std::{
@@ -26,13 +28,8 @@ use web::App;
 
 pub use self::record::Record;
 use crate::{
-    clock::MachineClocks,
-    heartbeat, housekeeping, keeping, observing,
-    plan::journal_name,
-    settings,
-    settings::Settings,
-    supervisor::{Stage, Supervisor},
-    workers,
+    clock::MachineClocks, heartbeat, housekeeping, keeping, observing, settings, settings::Settings,
+    supervisor::Supervisor, workers,
 };
 
 /// Version of the binary.
@@ -82,71 +79,67 @@ pub struct Running {
 /// Starts everything.
 ///
 /// # Errors
-/// When the configuration has mistakes, the data folder is taken or cannot be used, or an address is taken.
+/// When the configuration has mistakes, the data folder is taken or cannot be used, or an address is taken. What was
+/// started by then is stopped again.
 pub async fn start(setup: Setup) -> miette::Result<Running> {
     let settings = settings::read(&setup.source).map_err(|mistakes| miette::miette!("{}", mistakes.render(false)))?;
-    let settings = Arc::new(settings);
     let data = settings.data();
     let folder = Arc::new(own(&data, setup.clocks.as_ref())?);
-    keeping::first_password(&settings)?;
     let (failed, failures) = mpsc::channel(FAILURES_MAX);
     let mut supervisor = Supervisor::new(failed);
-    let context = context(&settings, &data, &setup.clocks)?;
+    match assemble(&setup, &settings, &folder, failures, &mut supervisor).await {
+        Ok((app, record, socket)) => Ok(Running {
+            app,
+            record,
+            data,
+            socket,
+            supervisor,
+            _folder: folder,
+        }),
+        Err(report) => {
+            supervisor.stop().await;
+            Err(report)
+        }
+    }
+}
 
-    observing::export(&settings, context.client().clone());
-    // Before anything begins: a daemon that cannot be reached must not act.
-    let doors = serve::bind(&settings, &data).await?;
-    let record = record::open(&setup, &folder, &mut supervisor).await?;
-    let described = Arc::new(banner::describe(&setup.source, &settings));
+/// Puts the parts together, each after those that it needs.
+async fn assemble(
+    setup: &Setup,
+    settings: &Settings,
+    folder: &Arc<Folder>,
+    failures: mpsc::Receiver<TaskFailed>,
+    supervisor: &mut Supervisor,
+) -> miette::Result<(App, Record, PathBuf)> {
+    let data = folder.path();
+    keeping::first_password(settings)?;
+    let context = context(settings, data, &setup.clocks)?;
+    observing::export(settings, context.client().clone());
+    // Before anything begins: a daemon that cannot be reached, or cannot look, must not act.
+    let doors = serve::bind(settings, data).await?;
+    let watches = collect::watches(settings, &context)?;
+    let record = record::open(setup, folder, supervisor).await?;
     let app = App {
-        folder: Arc::clone(&folder),
+        folder: Arc::clone(folder),
         journal: record.journal.clone(),
         telemetry: record.telemetry.clone(),
         clocks: Arc::clone(&setup.clocks),
-        described,
-        version: VERSION,
+        described: Arc::new(banner::describe(&setup.source, settings)),
         pulses: Arc::default(),
+        version: VERSION,
     };
     // Before probes look: what they are compared with is there.
-    record::begin(&setup.source, &record, &mut supervisor, failures).await?;
-    ticks::tick_on(&record, &mut supervisor);
-    let queues = keeping::queues(&settings, &record, &context, &data).await?;
-    workers::end_orphans(
-        &record.journal,
-        &queues.iter().map(|(queue, _)| queue.clone()).collect(),
-    )
-    .await;
-    workers::start(&mut supervisor, &record.journal, queues);
-    collect::start(&settings, &record, &context, &mut supervisor)?;
-    for (name, heartbeat) in &settings.heartbeat {
-        let (name, heartbeat, app, context) = (
-            journal_name(name),
-            heartbeat.clone(),
-            app.clone(),
-            context.clone(),
-        );
-        let token = supervisor.token(Stage::Collect);
-        let task = move || {
-            heartbeat::beat(
-                name.clone(),
-                heartbeat.clone(),
-                app.clone(),
-                context.clone(),
-                token.clone(),
-            )
-        };
-        supervisor.restarting(Stage::Collect, "heartbeat".to_owned(), task);
-    }
-    housekeeping::start(&settings, &record, &mut supervisor);
-    let socket = serve::start(doors, &settings, &app, &record.telemetry, &mut supervisor);
-    Ok(Running {
-        app,
-        record,
-        data,
-        socket,
-        supervisor,
-        _folder: folder,
-    })
+    record::begin(&setup.source, &record, supervisor, failures).await?;
+    ticks::tick_on(&record, supervisor);
+    let queues = keeping::queues(settings, &record, &context, data).await?;
+    let served = queues.iter().map(|(queue, _)| queue.clone()).collect();
+    workers::end_orphans(&record.journal, &served).await;
+    workers::start(supervisor, &record.journal, queues);
+    collect::start(settings, watches, &record, &context, supervisor);
+    heartbeat::start(settings, &app, &context, supervisor);
+    housekeeping::start(settings, &record, supervisor);
+    let socket = serve::start(doors, settings, &app, &record.telemetry, supervisor);
+    Ok((app, record, socket))
 }
 
 fn own(data: &Path, clocks: &dyn Clocks) -> miette::Result<Folder> {
@@ -258,11 +251,11 @@ async fn watch(named: Option<&Path>) -> miette::Result<End> {
 /// Whether the new configuration is good; a bad one keeps the old one in force, and that is said and recorded.
 async fn may_reload(named: Option<&Path>, running: &Running) -> bool {
     let wrong = match settings::source(named) {
-        Err(report) => format!("{report:?}"),
+        Err(report) => in_a_line(&report),
         Ok(source) => match settings::read(&source) {
             Ok(settings) => match could_start(&settings, running).await {
                 Ok(()) => return true,
-                Err(report) => format!("{report:?}"),
+                Err(report) => in_a_line(&report),
             },
             Err(mistakes) => mistakes.render(false),
         },
@@ -279,6 +272,12 @@ async fn may_reload(named: Option<&Path>, running: &Running) -> bool {
         tracing::warn!(%error, "record the refused reload");
     }
     false
+}
+
+/// An error and its causes: for a log and a fact.
+fn in_a_line(report: &miette::Report) -> String {
+    let causes: Vec<String> = report.chain().map(ToString::to_string).collect();
+    causes.join(": ")
 }
 
 /// Whether a daemon of these settings would come up: what can be tried beside the one that runs is tried.

@@ -147,6 +147,15 @@ impl Supervisor {
     }
 }
 
+/// Dropped without [`Supervisor::stop`], as at a start that failed, it stops all tasks at once; that is no failure of theirs.
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        for running in &self.stages {
+            running.token.cancel();
+        }
+    }
+}
+
 /// Says when an essential task ends before it was told to, by return or by panic.
 struct EndsLoudly {
     name: &'static str,
@@ -168,3 +177,47 @@ impl Drop for EndsLoudly {
 
 /// A stop that several share.
 pub(crate) type SharedStop = Arc<dyn Stop>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A supervisor of one essential task that goes on for ever, and whether that task has ended.
+    fn with_one_task() -> (Supervisor, Arc<()>) {
+        let (failed, _) = mpsc::channel(1);
+        let mut supervisor = Supervisor::new(failed);
+        let held = Arc::new(());
+        let holds = Arc::clone(&held);
+        supervisor.essential(Stage::Write, "held", async move {
+            std::future::pending::<()>().await;
+            drop(holds);
+        });
+        (supervisor, held)
+    }
+
+    async fn ended(held: &Arc<()>) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while Arc::strong_count(held) > 1 {
+            assert!(tokio::time::Instant::now() < deadline, "the task goes on");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_at_a_failed_start_is_no_failure() {
+        let (supervisor, held) = with_one_task();
+        let fatal = supervisor.fatal();
+        drop(supervisor);
+        ended(&held).await;
+        assert!(!fatal.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn an_essential_task_that_panics_ends_the_daemon() {
+        let (mut supervisor, _held) = with_one_task();
+        supervisor.essential(Stage::Serve, "broken", async { panic!("put in by a test") });
+        let fatal = supervisor.fatal();
+        let told = tokio::time::timeout(Duration::from_secs(20), fatal.cancelled()).await;
+        assert!(told.is_ok(), "nobody was told");
+    }
+}

@@ -1,22 +1,28 @@
 //! Probes: built from the settings, run on their grid, their results handed to the journal and to telemetry.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use collectors::probe::{Anchors, OwnNetwork, ProbeSettings, ProbeSink, Runner, StatusOf, Watch};
-use events::{Batch, Input, Name, NetworkChanged, ProbeResult, Record, Stop};
+use events::{Batch, Envelope, Fact, Input, LimitReached, Name, NetworkChanged, ProbeResult, Record, Stop, name_of};
 use futures_util::FutureExt;
 use jiff::SignedDuration;
 use outbound::Context;
 use store::{Expected, Journal, telemetry::Telemetry};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::{
     settings::Settings,
     supervisor::{Stage, Supervisor, Token},
 };
 
-/// Results that wait to be stored; when it is full, fewer probes look.
+/// Results that wait to be stored; more than that are counted and dropped: telemetry that hangs does not end the watch.
 const RESULTS_MAX: usize = 4096;
 /// Results are stored together once a second.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -27,6 +33,7 @@ const BATCH_MAX: usize = 1000;
 struct Sink {
     journal: Journal,
     results: mpsc::Sender<ProbeResult>,
+    dropped: AtomicU64,
 }
 
 #[async_trait]
@@ -41,12 +48,33 @@ impl ProbeSink for Sink {
             tracing::warn!(probe = %result.probe, %error, "record a result; the next one is compared again");
         }
         // Closed only while the daemon stops.
-        let _ = self.results.send(result).await;
+        if let Err(TrySendError::Full(_)) = self.results.try_send(result) {
+            self.drop_one().await;
+        }
     }
 
     async fn network(&self, changed: NetworkChanged) {
         if let Err(error) = self.journal.submit_reserved(Input::Network(changed)).await {
             tracing::warn!(%error, "record the state of our own network");
+        }
+    }
+}
+
+impl Sink {
+    /// Counts a result that is not stored: the first is a fact, and each one that doubles their number.
+    async fn drop_one(&self) {
+        let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        if !dropped.is_power_of_two() {
+            return;
+        }
+        let reached = LimitReached {
+            limit: name_of("probe_results"),
+            count: dropped.div_ceil(2),
+            detail: "results of probes since the start are not stored, as telemetry does not keep up; they are compared all the same".to_owned(),
+        };
+        let envelope = Envelope::new(name_of("daemon"), name_of("probes"), Fact::LimitReached(reached));
+        if let Err(error) = self.journal.submit_reserved(envelope.into()).await {
+            tracing::warn!(%error, dropped, "record that results are not stored");
         }
     }
 }
@@ -63,11 +91,11 @@ pub(super) fn watches(settings: &Settings, context: &Context) -> miette::Result<
 /// Starts all probes.
 pub(super) fn start(
     settings: &Settings,
+    watches: Vec<Watch>,
     record: &super::Record,
     context: &Context,
     supervisor: &mut Supervisor,
-) -> miette::Result<()> {
-    let watches = watches(settings, context)?;
+) {
     record.journal.expect(watches.iter().map(expected).collect());
     let (results, waiting) = mpsc::channel(RESULTS_MAX);
     let (telemetry, stop) = (record.telemetry.clone(), supervisor.token(Stage::Work));
@@ -75,6 +103,7 @@ pub(super) fn start(
     let sink: Arc<dyn ProbeSink> = Arc::new(Sink {
         journal: record.journal.clone(),
         results,
+        dropped: AtomicU64::new(0),
     });
     let journal = record.journal.clone();
     let status: StatusOf = Arc::new(move |name: &Name| {
@@ -87,7 +116,22 @@ pub(super) fn start(
         let own = OwnNetwork::new(Anchors::new(&context, &network), Arc::clone(&sink));
         Runner::new(&context, own, watches.clone(), Arc::clone(&status), Arc::clone(&sink)).run(token.0.clone())
     });
-    Ok(())
+}
+
+/// A sink with room for one result, and what takes it.
+#[cfg(test)]
+pub(super) fn sink_of_one(journal: &Journal) -> (Arc<dyn ProbeSink>, mpsc::Receiver<ProbeResult>) {
+    let (results, waiting) = mpsc::channel(1);
+    let journal = journal.clone();
+    let dropped = AtomicU64::new(0);
+    (
+        Arc::new(Sink {
+            journal,
+            results,
+            dropped,
+        }),
+        waiting,
+    )
 }
 
 fn expected(watch: &Watch) -> Expected {

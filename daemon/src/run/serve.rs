@@ -50,16 +50,41 @@ pub(super) async fn try_out(settings: &Settings, bound: Option<&str>) -> miette:
 }
 
 async fn listen(address: &str) -> miette::Result<TcpListener> {
-    TcpListener::bind(address).await.into_diagnostic().wrap_err_with(|| {
-        format!(
-            "listen on {address}: if another program has it, set another address: [web] listen = \"127.0.0.1:4319\""
+    TcpListener::bind(address).await.map_err(|error| {
+        miette::miette!(
+            help = "if another program has it, set another address: [web] listen = \"127.0.0.1:4319\"",
+            "listen on {address}: {error}"
         )
     })
 }
 
-fn members(settings: &Settings) -> miette::Result<Members> {
-    let group = settings.web.group.as_ref().map(|group| group_id(group)).transpose()?;
-    Ok(Members { group })
+/// Who is admitted on the socket.
+///
+/// # Errors
+/// When there is no such group, or this user may not give the socket to it.
+pub(crate) fn members(settings: &Settings) -> miette::Result<Members> {
+    let Some(name) = &settings.web.group else {
+        return Ok(Members::default());
+    };
+    let group = group_id(name)?;
+    let user = rustix::process::geteuid();
+    let groups = rustix::process::getgroups()
+        .into_diagnostic()
+        .wrap_err("read the groups of this user")?;
+    let is_member = || {
+        groups
+            .iter()
+            .chain([&rustix::process::getegid()])
+            .any(|own| own.as_raw() == group)
+    };
+    if !user.is_root() && !is_member() {
+        return Err(miette::miette!(
+            "[web] group: user {} is not in the group {:?} and may not give the socket to it",
+            user.as_raw(),
+            name.as_str()
+        ));
+    }
+    Ok(Members { group: Some(group) })
 }
 
 /// Serves both; returns where the socket is.

@@ -15,7 +15,7 @@ const TELEMETRY_FAILURES_MAX: u64 = 3;
 const MESSAGE_STUCK_AFTER: SignedDuration = SignedDuration::from_mins(2);
 /// A message that is due is taken at once: after so long nobody takes it.
 const MESSAGE_OVERDUE_MAX: SignedDuration = SignedDuration::from_mins(1);
-/// An attempt to deliver has a deadline of its own, of half a minute: one that runs for so long hangs.
+/// An attempt to deliver has a deadline of its own, of a minute at most: one that runs for so long hangs.
 const MESSAGE_RUNS_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 /// A part that is looked at.

@@ -1,0 +1,89 @@
+//! The daemon in this process, with faults put in.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use events::{CommitId, Look, ProbeResult, Reason, ServiceId, Status};
+use store::{FaultPoint, Faults};
+
+use super::*;
+
+/// Panics in the journal's writer from a commit on.
+#[derive(Default)]
+struct Bomb(AtomicU64);
+
+impl Faults for Bomb {
+    fn fails(&self, _: FaultPoint, commit: CommitId) -> bool {
+        let from = self.0.load(Ordering::SeqCst);
+        assert!(from == 0 || commit.0 < from, "put in by a test");
+        false
+    }
+}
+
+fn setup(folder: &Path) -> Setup {
+    let text = format!(
+        "[store]\npath = \"{}\"\n[web]\nlisten = \"127.0.0.1:0\"\n[network]\nanchors = []\n",
+        folder.join("data").display()
+    );
+    Setup::new(Source::new("test", text))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_panics_ends_the_daemon_and_nobody_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let bomb = Arc::new(Bomb::default());
+    let faults: Arc<dyn Faults> = bomb.clone();
+    let mut setup = setup(folder.path());
+    setup.options.faults = Some(faults);
+    let running = start(setup).await.unwrap();
+    let journal = running.record.journal.clone();
+    bomb.0
+        .store(journal.committed().borrow().commit.next().0, Ordering::SeqCst);
+    // The next tick sets it off.
+    let ended = tokio::time::timeout(Duration::from_secs(20), running.supervisor.fatal().cancelled()).await;
+    assert!(ended.is_ok(), "the daemon goes on without a journal");
+    let stopped = tokio::time::timeout(Duration::from_secs(5), running.stop("an essential part ended")).await;
+    assert!(stopped.is_ok(), "the daemon hangs at its end");
+}
+
+#[tokio::test]
+async fn results_that_cannot_be_stored_do_not_hold_up_the_watch() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(setup(folder.path())).await.unwrap();
+    let (sink, _waiting) = collect::sink_of_one(&running.record.journal);
+    let result = ProbeResult {
+        probe: name_of("shop"),
+        service: ServiceId::new("shop").unwrap(),
+        planned: running.app.now(),
+        ended: running.app.now(),
+        look: Look::new(Status::Pass, Reason::Ok, String::new()),
+        first: None,
+    };
+    // Nobody takes them: the first fills the channel.
+    for _ in 0..4 {
+        let taken = tokio::time::timeout(Duration::from_secs(10), sink.result(result.clone())).await;
+        assert!(taken.is_ok(), "the prober waits for telemetry");
+    }
+    let query = store::FactQuery {
+        kinds: vec!["limit_reached".to_owned()],
+        limit: 10,
+        ..store::FactQuery::default()
+    };
+    let told = running.record.journal.facts(&query).await.unwrap();
+    let counts: Vec<u64> = told
+        .items
+        .iter()
+        .filter_map(|fact| match fact.fact() {
+            Fact::LimitReached(limit) => Some(limit.count),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        counts,
+        [1, 1],
+        "three were dropped: the first is told, and that they are two"
+    );
+    running.stop("the test ends").await;
+}
