@@ -12,6 +12,9 @@ use crate::{
     retention::{self, Copy, Situation, Verdict},
 };
 
+/// Most entries of a list in a report.
+const LISTED_MAX: usize = 100;
+
 /// What a child is asked; holds no secrets, only their places.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskRequest {
@@ -104,6 +107,15 @@ pub struct CapturedStep {
     pub digest: String,
     /// Files that changed while they were read.
     pub torn: Vec<String>,
+    /// What could not be read and was allowed to be missing.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
+    /// Databases that were copied as plain files.
+    #[serde(default)]
+    pub bare_databases: Vec<String>,
+    /// Packs that the store had lost.
+    #[serde(default)]
+    pub lost_packs: Vec<String>,
     /// Milliseconds it took.
     pub took_ms: u64,
 }
@@ -278,15 +290,26 @@ fn capture(
         added_bytes: captured.moved.stored_bytes,
         files: captured.note.files,
         digest: captured.note.digest.to_string(),
-        torn: captured
-            .torn
-            .iter()
-            .take(100)
-            .map(|path| path.display().to_string())
-            .collect(),
+        torn: listed(captured.torn.iter().map(|path| path.display())),
+        unreadable: listed(
+            captured
+                .unreadable
+                .iter()
+                .map(|(path, why)| format!("{}: {why}", path.display())),
+        ),
+        bare_databases: listed(captured.bare_databases.iter().map(|path| path.display())),
+        lost_packs: listed(captured.lost_packs.iter()),
         took_ms,
     }));
     Ok((captured.snapshot, captured.note.digest))
+}
+
+/// The first of a list, and how many more there are.
+fn listed(all: impl ExactSizeIterator<Item = impl std::fmt::Display>) -> Vec<String> {
+    let more = all.len().saturating_sub(LISTED_MAX);
+    let listed = all.take(LISTED_MAX).map(|one| one.to_string());
+    let rest = (more > 0).then(|| format!("and {more} more"));
+    listed.chain(rest).collect()
 }
 
 /// A copy of this job whose attempt was killed after it was stored: taken over instead of made twice.
@@ -332,7 +355,10 @@ fn digest(text: &str) -> Result<Digest, Failure> {
 
 fn checks(proof: &Proof) -> Vec<String> {
     let files = if proof.files == 1 { "file" } else { "files" };
-    let mut checks = vec![format!("{} {files} compared byte for byte by their SHA-256", proof.files)];
+    let mut checks = vec![format!(
+        "{} {files} compared byte for byte by their SHA-256",
+        proof.files
+    )];
     if proof.databases > 0 {
         let databases = if proof.databases == 1 { "database" } else { "databases" };
         checks.push(format!(

@@ -6,6 +6,7 @@
 mod acting;
 mod changes;
 mod keeping;
+mod limits;
 mod telling;
 mod watching;
 
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::{acting::*, keeping::*, telling::*, watching::*};
+pub use self::{acting::*, keeping::*, limits::*, telling::*, watching::*};
 use crate::{Fact, Recorded};
 
 /// A row of a view. The shape number is raised when its meaning changes; rows of another shape are folded anew.
@@ -219,6 +220,8 @@ views! {
     runs: ActionRun,
     /// Actions by name.
     actions: Action,
+    /// Limits that were reached, by name.
+    limits: Limit,
 }
 
 impl Views {
@@ -258,6 +261,7 @@ impl Views {
             | Fact::ActionVerifying(_)
             | Fact::ActionConcluded(_)
             | Fact::ActingSwitched(_) => self.apply_acting(fact),
+            Fact::LimitReached(reached) => self.reach_limit(reached, fact.stamp()),
             _ => {}
         }
     }

@@ -1,5 +1,5 @@
-//! Backups that do not come to their end: killed, stopped, or before a store that never answers. Each is a failure with its
-//! reason, and none holds up another.
+//! Backups that do not come to their end as they should: killed, stopped, before a store that never answers. Each is a failure
+//! with its reason, and none holds up another. And what was not as it should be in one that does is told.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -156,13 +156,11 @@ fn a_child_that_is_killed_leaves_a_failure_with_its_reason() {
             == 2)
             .then_some(())
     });
-    let attempts = daemon.facts("job_failed");
-    assert!(
-        attempts
-            .iter()
-            .any(|fact| fact["fact"]["why"].to_string().contains("ended without a word")),
-        "{attempts:#?}"
-    );
+    wait::until("the failed attempt, in words", SOON, || {
+        let attempts = daemon.facts("job_failed");
+        let told = |fact: &Value| fact["fact"]["why"].to_string().contains("ended without a word");
+        attempts.iter().any(told).then_some(())
+    });
 }
 
 #[test]
@@ -176,4 +174,53 @@ fn a_child_that_is_stopped_is_ended_after_its_time() {
     let failed = failure(&daemon, "deadline");
     assert_eq!(failed["fact"]["backup"], "bucket", "{failed:#}");
     assert!(!is_alive(stopped));
+}
+
+#[test]
+fn what_was_not_as_it_should_be_in_a_copy_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Silent::start();
+    let daemon = watcher(folder.path(), &store, "3s");
+    let mut database = b"SQLite format 3\0".to_vec();
+    database.resize(4096, 7);
+    fs::write(folder.path().join("files/shop.db"), database).unwrap();
+    let proofs = |count: usize| {
+        wait::until("a proof", SOON, || {
+            (daemon.facts("backup_proved").len() >= count).then_some(())
+        });
+    };
+    ask_for(&daemon, "files");
+    proofs(1);
+    let captured = daemon.facts("backup_captured");
+    assert!(
+        captured[0]["fact"]["bare_databases"][0]
+            .to_string()
+            .contains("files/shop.db"),
+        "{captured:#?}"
+    );
+    let list = daemon.cli(&["backup", "list"]).out;
+    assert!(list.contains("1 database was copied as a plain file"), "{list}");
+
+    for pack in packs(&folder.path().join("repository/data")) {
+        fs::remove_file(pack).unwrap();
+    }
+    ask_for(&daemon, "files");
+    proofs(2);
+    let captured = daemon.facts("backup_captured");
+    assert!(
+        !captured[1]["fact"]["lost_packs"].as_array().unwrap().is_empty(),
+        "{captured:#?}"
+    );
+    for command in [&["backup", "list"][..], &["timeline", "--kind", "backup_captured"]] {
+        let said = daemon.cli(command).out;
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("lost in the store"), "{said}");
+    }
+}
+
+fn packs(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { packs(&path) } else { vec![path] })
+        .collect()
 }

@@ -1,8 +1,9 @@
 //! Notices: what is wrong with Watchkeep itself, a backup, an action, a way of telling.
 
 use events::{
-    About, ActionConcluded, ActionResult, BackupFailed, BackupStage, Ending, IncidentId, JobEnded, Name, Network,
-    NetworkChanged, Phase, Probe, Reason, Severity, Stamp, Status, TaskFailed, name_of,
+    About, ActionConcluded, ActionResult, BackupCaptured, BackupFailed, BackupMissed, BackupStage, Ending, IncidentId,
+    JobEnded, LimitReached, Name, Network, NetworkChanged, Phase, Probe, Reason, Severity, Stamp, Status, TaskFailed,
+    name_of,
 };
 use jiff::SignedDuration;
 
@@ -128,10 +129,69 @@ impl Notifier {
             "To do: watchkeep backup list; watchkeep backup run {}",
             failed.backup
         ));
-        notice.send(
-            &self.destinations.or_all(self.destinations.backups.get(&failed.backup)),
-            post,
-        );
+        self.send_for_backup(&failed.backup, notice, post);
+    }
+
+    /// The store lost parts of the repository: what is newly copied is whole, what was copied before perhaps not.
+    pub(super) fn packs_lost(&self, captured: &BackupCaptured, post: &mut Post<'_>) {
+        if captured.lost_packs.is_empty() {
+            return;
+        }
+        let lost = captured.lost_packs.iter().take(LINES_MAX);
+        let notice = Notice::new(
+            Severity::Page,
+            format!(
+                "Backup {}: the store lost parts of the repository {}",
+                captured.backup, captured.repository
+            ),
+        )
+        .line("The new copy is whole as far as the source still has the data. Older copies may be damaged. Packs that are gone:")
+        .lines(lost.map(|pack| format!("  {}", clip(pack, 64))))
+        .line(format!(
+            "To do: find out who removes files there; watchkeep backup list; watchkeep backup prove {}",
+            captured.backup
+        ));
+        self.send_for_backup(&captured.backup, notice, post);
+    }
+
+    /// Due times of a backup went by while nobody was there.
+    pub(super) fn backup_missed(&self, missed: &BackupMissed, post: &mut Post<'_>) {
+        let title = match missed.times {
+            1 => format!("Backup {}: a due time was missed", missed.backup),
+            times => format!("Backup {}: {times} due times were missed", missed.backup),
+        };
+        let when = match missed.times {
+            1 => format!("Due {}", moment(missed.first)),
+            _ => format!(
+                "The first was due {}, the last {}",
+                moment(missed.first),
+                moment(missed.last)
+            ),
+        };
+        let notice = Notice::new(Severity::Ticket, title)
+            .line(format!("{when}: Watchkeep did not run then, or the clock jumped."))
+            .line("The due time after that is made up for now.")
+            .line("To do: watchkeep backup list");
+        self.send_for_backup(&missed.backup, notice, post);
+    }
+
+    fn send_for_backup(&self, backup: &Name, notice: Notice, post: &mut Post<'_>) {
+        notice.send(&self.destinations.or_all(self.destinations.backups.get(backup)), post);
+    }
+
+    /// A limit was reached: told the first time, and then once a day.
+    pub(super) fn limit_reached(&self, reached: &LimitReached, post: &mut Post<'_>) {
+        let row = post.views.limits.get(reached.limit.as_str());
+        if row.is_none_or(|row| row.told != post.fact.stamp()) {
+            return;
+        }
+        let notice = Notice::new(
+            Severity::Ticket,
+            format!("Watchkeep is at a limit: {}", clip(reached.limit.as_str(), 80)),
+        )
+        .line(format!("{} ({} times)", clip(&reached.detail, 500), reached.count))
+        .line("This is told once a day at most; each time is recorded: watchkeep timeline --kind limit_reached");
+        notice.send(&self.destinations.all, post);
     }
 
     /// A job ended without success: of a message, the other destinations are told.
@@ -152,7 +212,7 @@ impl Notifier {
         let backup = backups.find(|(_, row)| row.last_job == Some(ended.job));
         let told_already = backup
             .and_then(|(_, row)| row.failure.as_ref())
-            .is_some_and(|failure| matches!(failure.stage, BackupStage::Verify | BackupStage::Prove));
+            .is_some_and(events::BackupFailure::is_about_the_copy);
         if !needs_person && (backup.is_none() || told_already) {
             return;
         }

@@ -572,6 +572,49 @@ fn a_backup_that_failed_for_good_is_told() {
     );
 }
 
+/// A failure that says nothing about the copy is no news by itself, and does not stand for that of the job's end.
+#[test]
+fn a_copy_that_could_not_be_looked_at_is_told_when_the_job_is_given_up() {
+    says(NEAR, "0:00 unread nightly\n0:10", "");
+    says(
+        NEAR,
+        "0:00 unread nightly\n0:01 backup-fails nightly\n0:10",
+        "0:01 me <- Backup nightly failed",
+    );
+    says(
+        NEAR,
+        "0:00 corrupt nightly\n0:01 backup-fails nightly\n0:10",
+        "0:00 me <- Backup nightly: copy 0a1b2c3d4e5f could not be read back: corrupt",
+    );
+}
+
+#[test]
+fn what_the_store_lost_and_what_was_missed_is_told() {
+    says(
+        NEAR,
+        "0:00 lost-packs nightly 2\n0:10",
+        "0:00 me <- Backup nightly: the store lost parts of the repository r2",
+    );
+    says(NEAR, "0:00 lost-packs nightly 0\n0:10", "");
+    says(
+        NEAR,
+        "0:00 missed nightly 1\n0:01 missed nightly 3\n0:10",
+        "0:00 me <- Backup nightly: a due time was missed
+         0:01 me <- Backup nightly: 3 due times were missed",
+    );
+}
+
+#[test]
+fn a_limit_is_told_once_a_day() {
+    says(
+        NEAR,
+        "0:00 limit series\n1:00 limit series\n2:00 limit disk_budget\n1430:00 limit series\n1441:00 limit series\n1442:00 limit series\n1443:00",
+        "0:00 me <- Watchkeep is at a limit: series
+         2:00 me <- Watchkeep is at a limit: disk_budget
+         1441:00 me <- Watchkeep is at a limit: series",
+    );
+}
+
 #[test]
 fn missing_telemetry_is_noticed_and_its_own_downtime_is_not() {
     let settings = r#"

@@ -10,12 +10,12 @@ use std::{
 use alerting::{AlertSettings, Body, Destinations, MessageComposer, Rules, Surroundings, WatchedProbe};
 use config::{Located, Source};
 use events::{
-    Answer, BackupDue, BackupFailed, BackupProved, BackupScheduled, BackupStage, BackupTask, Bins, BootId, Boottime,
-    Clock, Commit, CommitId, Configured, Deployment, Dictionary, Effects, Elapsed, Ending, Envelope, Fact, Factory,
-    Failures, Fold, Histogram, House, Identity, IncidentAcked, Input, Job, JobDone, JobEnded, JobId, Key, Look, Name,
-    Network, NetworkChanged, Opening, Past, ProbeResult, Reactor, Reason, Recorded, ReleaseId, Seq, Series, ServiceId,
-    SilenceId, SilenceLifted, SilenceScope, SilenceSet, Started, Status, TestRequested, Tick, Timestamp, Views, Work,
-    aggregate, histogram, name_of, replay,
+    Answer, BackupCaptured, BackupDue, BackupFailed, BackupMissed, BackupProved, BackupScheduled, BackupStage,
+    BackupTask, Bins, BootId, Boottime, Clock, Commit, CommitId, Configured, Deployment, Dictionary, Effects, Elapsed,
+    Ending, Envelope, Fact, Factory, Failures, Fold, Histogram, House, Identity, IncidentAcked, Input, Job, JobDone,
+    JobEnded, JobId, Key, LimitReached, Look, Name, Network, NetworkChanged, Opening, Past, ProbeResult, Reactor,
+    Reason, Recorded, ReleaseId, Seq, Series, ServiceId, SilenceId, SilenceLifted, SilenceScope, SilenceSet, Started,
+    Status, TestRequested, Tick, Timestamp, Views, Work, aggregate, histogram, name_of, replay,
 };
 use jiff::SignedDuration;
 use serde::Deserialize;
@@ -331,7 +331,11 @@ impl Play {
             ["scheduled", backup] => self.scheduled(backup),
             ["proved", backup] => self.proved(backup),
             ["corrupt", backup] => self.corrupt(backup),
+            ["unread", backup] => self.verify_fails(backup, "timeout", "the store did not answer"),
             ["backup-fails", backup] => self.backup_fails(backup),
+            ["lost-packs", backup, packs] => self.lost_packs(backup, count(packs)),
+            ["missed", backup, times] => self.missed(backup, count(times)),
+            ["limit", limit] => self.limit(limit),
             ["down", for_seconds] => self.restart(seconds(for_seconds)),
             ["crash"] => self.restart(0),
             unknown => panic!("no step {unknown:?}"),
@@ -468,15 +472,59 @@ impl Play {
     }
 
     fn corrupt(&mut self, backup: &str) {
+        self.verify_fails(backup, "corrupt", "pack 1a2b does not match its id");
+    }
+
+    fn verify_fails(&mut self, backup: &str, reason: &str, detail: &str) {
         let failed = BackupFailed {
             backup: name_of(backup),
             job: JobId::derive(&Identity::default(), &[backup]),
             stage: BackupStage::Verify,
-            reason: name_of("corrupt"),
-            detail: "pack 1a2b does not match its id".to_owned(),
+            reason: name_of(reason),
+            detail: detail.to_owned(),
             snapshot: Some("0a1b2c3d4e5f".to_owned()),
         };
         self.fact("backup", None, Fact::BackupFailed(failed));
+    }
+
+    fn lost_packs(&mut self, backup: &str, packs: u64) {
+        let captured = BackupCaptured {
+            backup: name_of(backup),
+            job: JobId::derive(&Identity::default(), &[backup]),
+            repository: name_of("r2"),
+            snapshot: "abc".to_owned(),
+            intended: self.clock().wall,
+            bytes: 1,
+            added_bytes: 1,
+            files: 1,
+            digest: "d".to_owned(),
+            torn: Vec::new(),
+            unreadable: Vec::new(),
+            bare_databases: Vec::new(),
+            lost_packs: (0..packs).map(|pack| format!("pack {pack}")).collect(),
+            took: SignedDuration::from_secs(1),
+        };
+        self.fact("backup", None, Fact::BackupCaptured(captured));
+    }
+
+    fn missed(&mut self, backup: &str, times: u64) {
+        let now = self.clock().wall;
+        let missed = BackupMissed {
+            backup: name_of(backup),
+            times: u32::try_from(times).unwrap(),
+            first: now,
+            last: now,
+        };
+        self.fact("backup", None, Fact::BackupMissed(missed));
+    }
+
+    fn limit(&mut self, limit: &str) {
+        let reached = LimitReached {
+            limit: name_of(limit),
+            count: 3,
+            detail: "records were counted as `other`".to_owned(),
+        };
+        self.fact("daemon", None, Fact::LimitReached(reached));
     }
 
     fn backup_fails(&mut self, backup: &str) {

@@ -184,7 +184,7 @@ fn refuse_beside_others(guard: &Arc<Guard>, key: &Key, own: Option<Digest>) -> R
             guard.location(),
             holder.pid,
             holder.hostname,
-            holder.time
+            holder.time.strftime("%Y-%m-%d %H:%M:%S UTC")
         );
         return Err(Failure::new(Reason::LockedByOther, text));
     }

@@ -95,6 +95,9 @@ impl Recorder<'_> {
             files: step.files,
             digest: step.digest,
             torn: step.torn,
+            unreadable: step.unreadable,
+            bare_databases: step.bare_databases,
+            lost_packs: step.lost_packs,
             took: took(step.took_ms),
         })
     }

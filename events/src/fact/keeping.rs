@@ -94,9 +94,18 @@ pub struct BackupCaptured {
     pub files: u64,
     /// SHA-256 over the sorted list of path and digest of each file, hexadecimal.
     pub digest: String,
-    /// Files that changed while they were read.
+    /// Files that changed while they were read. Of this and the lists below the first hundred; a last line says how many more.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub torn: Vec<String>,
+    /// What could not be read and was allowed to be missing, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unreadable: Vec<String>,
+    /// Databases that were copied as plain files, perhaps in mid-write.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub bare_databases: Vec<String>,
+    /// Packs that the store had lost: older copies that need them are damaged.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub lost_packs: Vec<String>,
     /// How long it took.
     pub took: SignedDuration,
 }
@@ -176,9 +185,14 @@ impl BackupFailed {
     /// True when the copy itself is no good; false when it could not be looked at, such as by a broken network.
     #[must_use]
     pub fn is_about_the_copy(&self) -> bool {
-        let stage = matches!(self.stage, BackupStage::Verify | BackupStage::Prove);
-        stage && matches!(self.reason.as_str(), "corrupt" | "mismatch" | "no_record" | "not_found")
+        is_about_the_copy(self.stage, &self.reason)
     }
+}
+
+/// Whether a failure at this step for this reason says that the copy itself is no good.
+pub(crate) fn is_about_the_copy(stage: BackupStage, reason: &Name) -> bool {
+    let looked_at = matches!(stage, BackupStage::Verify | BackupStage::Prove);
+    looked_at && matches!(reason.as_str(), "corrupt" | "mismatch" | "no_record" | "not_found")
 }
 
 /// Copies were removed by retention.
@@ -191,4 +205,50 @@ pub struct SnapshotsPruned {
     /// Why nothing, or not all, was removed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held_back: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name_of;
+
+    #[test]
+    fn a_failure_is_about_the_copy_only_when_that_was_looked_at() {
+        let about_it = |stage, reason: &str| {
+            let failed = BackupFailed {
+                backup: name_of("nightly"),
+                job: JobId(uuid::Uuid::nil()),
+                stage,
+                reason: name_of(reason),
+                detail: String::new(),
+                snapshot: None,
+            };
+            failed.is_about_the_copy()
+        };
+        for reason in ["corrupt", "mismatch", "no_record", "not_found"] {
+            for stage in [BackupStage::Verify, BackupStage::Prove] {
+                assert!(about_it(stage, reason), "{stage:?} {reason}");
+            }
+            for stage in [
+                BackupStage::Open,
+                BackupStage::Capture,
+                BackupStage::Prune,
+                BackupStage::Other,
+            ] {
+                assert!(!about_it(stage, reason), "{stage:?} {reason}");
+            }
+        }
+        // The network, the store, the scratch folder and our own end say nothing about the copy.
+        for reason in [
+            "unreachable",
+            "timeout",
+            "server",
+            "credentials",
+            "scratch_full",
+            "deadline",
+            "interrupted",
+        ] {
+            assert!(!about_it(BackupStage::Verify, reason), "{reason}");
+        }
+    }
 }

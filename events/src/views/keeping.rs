@@ -18,6 +18,14 @@ pub struct BackupFailure {
     pub detail: String,
 }
 
+impl BackupFailure {
+    /// True when the copy itself is no good, as [`BackupFailed::is_about_the_copy`] says.
+    #[must_use]
+    pub fn is_about_the_copy(&self) -> bool {
+        crate::is_about_the_copy(self.stage, &self.reason)
+    }
+}
+
 /// Where a backup stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
@@ -74,10 +82,22 @@ pub struct Snapshot {
     pub proved: Option<Stamp>,
     /// Why it is no good, if so.
     pub damaged: Option<String>,
+    /// Files that changed while they were read.
+    #[serde(default)]
+    pub torn: u64,
+    /// Files that could not be read and were allowed to be missing.
+    #[serde(default)]
+    pub unreadable: u64,
+    /// Databases in it that were copied as plain files.
+    #[serde(default)]
+    pub bare_databases: u64,
+    /// Packs that were found lost when it was made.
+    #[serde(default)]
+    pub lost_packs: u64,
 }
 
 impl Row for Snapshot {
-    const SHAPE: u32 = 1;
+    const SHAPE: u32 = 2;
 }
 
 impl Views {
@@ -140,6 +160,10 @@ impl Views {
             verified: None,
             proved: None,
             damaged: None,
+            torn: captured.torn.len() as u64,
+            unreadable: captured.unreadable.len() as u64,
+            bare_databases: captured.bare_databases.len() as u64,
+            lost_packs: captured.lost_packs.len() as u64,
         };
         self.snapshots.put(&captured.snapshot, row);
         self.edit_backup(&captured.backup, stamp, |row| row.captured = Some(stamp));

@@ -4,7 +4,7 @@ use events::{Backup, Snapshot, Timestamp};
 use jiff::SignedDuration;
 use web::answer::BackupsAnswer;
 
-use super::sentence::keeping::stage;
+use super::sentence::keeping::{Remarks, remarks, stage};
 use crate::command::{
     page::{Column, Look, Page, Tone},
     text::{ago, clock_utc, counted, number, padded, short, size},
@@ -156,6 +156,17 @@ fn copies(page: &mut Page, answer: &BackupsAnswer, name: &str) {
         ],
         &rows,
     );
+    for (id, copy) in copies.iter().take(COPIES_MAX) {
+        let remarks = remarks(&Remarks {
+            torn: copy.torn,
+            unreadable: copy.unreadable,
+            bare_databases: copy.bare_databases,
+            lost_packs: copy.lost_packs,
+        });
+        if !remarks.is_empty() {
+            page.wrapped(2, &format!("{}: {}", short(id), remarks.join("; ")));
+        }
+    }
     if copies.len() > COPIES_MAX {
         let proved = copies.iter().filter(|(_, copy)| copy.proved.is_some()).count();
         page.wrapped(

@@ -1,6 +1,6 @@
 //! What became of backups.
 
-use events::{BackupFailed, BackupStage, BackupTask, Fact};
+use events::{BackupCaptured, BackupFailed, BackupStage, BackupTask, Fact, SnapshotsPruned};
 use jiff::SignedDuration;
 
 use super::{Sentence, sentence};
@@ -18,7 +18,7 @@ fn planned(fact: &Fact) -> Option<Sentence> {
         Fact::BackupScheduled(scheduled) => {
             let next = scheduled
                 .next
-                .map_or_else(|| "never".to_owned(), |next| next.to_string());
+                .map_or_else(|| "never".to_owned(), |next| next.whole_seconds().to_string());
             sentence(
                 &scheduled.backup,
                 Tone::Quiet,
@@ -54,32 +54,7 @@ fn planned(fact: &Fact) -> Option<Sentence> {
 
 fn done(fact: &Fact) -> Option<Sentence> {
     Some(match fact {
-        Fact::BackupCaptured(captured) => {
-            let torn = match captured.torn.len() {
-                0 => String::new(),
-                torn => format!(
-                    "; {} changed while they were read",
-                    counted(torn as u64, "file", "files")
-                ),
-            };
-            let text = format!(
-                "copied {}, {} ({} new) as {} in {}{torn}",
-                counted(captured.files, "file", "files"),
-                size(captured.bytes),
-                size(captured.added_bytes),
-                short(&captured.snapshot),
-                spent(captured.took),
-            );
-            sentence(
-                &captured.backup,
-                if captured.torn.is_empty() {
-                    Tone::Plain
-                } else {
-                    Tone::Doubt
-                },
-                text,
-            )
-        }
+        Fact::BackupCaptured(captured) => copied(captured),
         Fact::BackupVerified(verified) => {
             let text = format!(
                 "read back: every byte of {} is right ({}) in {}",
@@ -104,25 +79,88 @@ fn done(fact: &Fact) -> Option<Sentence> {
             sentence(&proved.backup, Tone::Good, text)
         }
         Fact::BackupFailed(failed) => sentence(&failed.backup, Tone::Bad, failure(failed)),
-        Fact::SnapshotsPruned(pruned) => {
-            let held = pruned
-                .held_back
-                .as_ref()
-                .map_or_else(String::new, |why| format!("; held back: {why}"));
-            let copies = match pruned.snapshots.len() {
-                0 => "no old copy had to go".to_owned(),
-                1 => "removed 1 old copy".to_owned(),
-                many => format!("removed {} old copies", number(many as u64)),
-            };
-            let tone = if pruned.snapshots.is_empty() {
-                Tone::Quiet
-            } else {
-                Tone::Plain
-            };
-            sentence(&pruned.backup, tone, format!("{copies}{held}"))
-        }
+        Fact::SnapshotsPruned(pruned) => removed(pruned),
         _ => return None,
     })
+}
+
+fn copied(captured: &BackupCaptured) -> Sentence {
+    let remarks = remarks(&Remarks {
+        torn: captured.torn.len() as u64,
+        unreadable: captured.unreadable.len() as u64,
+        bare_databases: captured.bare_databases.len() as u64,
+        lost_packs: captured.lost_packs.len() as u64,
+    });
+    let noted = remarks.iter().fold(String::new(), |text, remark| text + "; " + remark);
+    let text = format!(
+        "copied {}, {} ({} new) as {} in {}{noted}",
+        counted(captured.files, "file", "files"),
+        size(captured.bytes),
+        size(captured.added_bytes),
+        short(&captured.snapshot),
+        spent(captured.took),
+    );
+    let tone = if remarks.is_empty() { Tone::Plain } else { Tone::Doubt };
+    sentence(&captured.backup, tone, text)
+}
+
+/// What was not as it should be when a copy was made.
+pub(crate) struct Remarks {
+    /// Files that changed while they were read.
+    pub(crate) torn: u64,
+    /// Files that could not be read.
+    pub(crate) unreadable: u64,
+    /// Databases copied as plain files.
+    pub(crate) bare_databases: u64,
+    /// Packs that the store had lost.
+    pub(crate) lost_packs: u64,
+}
+
+/// In words, the worst first; none when all was as it should be.
+pub(crate) fn remarks(of: &Remarks) -> Vec<String> {
+    // Lists in facts are cut after a hundred.
+    let many = |count: u64, one: &str, more: &str| match count {
+        0 => None,
+        1 => Some(one.to_owned()),
+        101.. => Some(format!("more than 100 {more}")),
+        _ => Some(format!("{} {more}", number(count))),
+    };
+    [
+        many(
+            of.lost_packs,
+            "1 pack was lost in the store",
+            "packs were lost in the store",
+        ),
+        many(of.unreadable, "1 file could not be read", "files could not be read"),
+        many(
+            of.bare_databases,
+            "1 database was copied as a plain file",
+            "databases were copied as plain files",
+        ),
+        many(
+            of.torn,
+            "1 file changed while it was read",
+            "files changed while they were read",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn removed(pruned: &SnapshotsPruned) -> Sentence {
+    let held = pruned
+        .held_back
+        .as_ref()
+        .map_or_else(String::new, |why| format!("; held back: {why}"));
+    let (tone, copies) = match pruned.snapshots.len() {
+        0 => (Tone::Quiet, "no old copy had to go".to_owned()),
+        many => (
+            Tone::Plain,
+            format!("removed {}", counted(many as u64, "old copy", "old copies")),
+        ),
+    };
+    sentence(&pruned.backup, tone, format!("{copies}{held}"))
 }
 
 fn failure(failed: &BackupFailed) -> String {
