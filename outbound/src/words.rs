@@ -39,8 +39,35 @@ const WRONG: &[(&str, &str)] = &[
     ("BadEncoding", "it cannot be read"),
 ];
 
-/// The text of an error with the names that a library gives to what is wrong with a certificate put into words.
+/// Layers of the HTTP client that say nothing beside what is below them.
+const LAYERS: &[(&str, &str)] = &[
+    ("error sending request: client error (Connect): tcp connect error: ", "connect: "),
+    ("error sending request: client error (Connect): ", "connect: "),
+    ("error sending request: client error (SendRequest): ", "send the request: "),
+    ("error sending request: ", "send the request: "),
+];
+
+/// The text of an error as a person reads it: without the layers of the HTTP client and the numbers of the system's errors,
+/// and with the names that a library gives to what is wrong with a certificate put into words.
 pub fn in_words(text: &str) -> String {
+    let layers = LAYERS.iter().fold(text.to_owned(), |text, (said, words)| text.replace(said, words));
+    certificate(&without_numbers(&layers))
+}
+
+/// Without `(os error 111)`, which says nothing that the words before it do not.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.chars().all(|c| c.is_ascii_digit()) => kept.push_str(rest),
+            _ => kept.push_str(&format!(" (os error {part}")),
+        }
+    }
+    kept
+}
+
+fn certificate(text: &str) -> String {
     let Some((before, rest)) = text.split_once(CERTIFICATE) else {
         return text.to_owned();
     };
@@ -51,8 +78,8 @@ pub fn in_words(text: &str) -> String {
     // What is a word already is no name of a type.
     let known = WRONG.iter().find(|(known, _)| name.contains(known));
     match known.filter(|_| name.starts_with(|c: char| c.is_ascii_uppercase())) {
-        Some((_, words)) => format!("{before}{CERTIFICATE}{words}{}", in_words(behind)),
-        None => format!("{before}{CERTIFICATE}{name}{}", in_words(behind)),
+        Some((_, words)) => format!("{before}{CERTIFICATE}{words}{}", certificate(behind)),
+        None => format!("{before}{CERTIFICATE}{name}{}", certificate(behind)),
     }
 }
 
@@ -73,6 +100,15 @@ mod tests {
             "invalid peer certificate: its issuer is not among the trusted authorities: a; invalid peer certificate: its \
              signature is wrong."
         );
+    }
+
+    #[test]
+    fn what_says_nothing_is_left_out() {
+        let said = "error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)";
+        assert_eq!(in_words(said), "connect: Connection refused");
+        let said = "error sending request: client error (Connect): invalid peer certificate: UnknownIssuer";
+        assert!(in_words(said).starts_with("connect: invalid peer certificate: its issuer"));
+        assert_eq!(in_words("a (os error x) b (os error 2): c"), "a (os error x) b: c");
     }
 
     #[test]

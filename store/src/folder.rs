@@ -52,7 +52,11 @@ impl fmt::Display for Holder {
         if *pid == 0 {
             return formatter.write_str("another process has it");
         }
-        write!(formatter, "process {pid} ({command}) has it since {since}")
+        write!(
+            formatter,
+            "process {pid} ({command}) has it since {}",
+            since.whole_seconds()
+        )
     }
 }
 

@@ -153,9 +153,11 @@ impl std::fmt::Display for Gap {
             from,
             until,
         } = self;
+        let (from, until) = (from.whole_seconds(), until.whole_seconds());
+        let (many, are) = if *records == 1 { ("record", "is") } else { ("records", "are") };
         write!(
             formatter,
-            "{records} records from {from} to {until} are damaged (block {row})"
+            "{records} {many} from {from} to {until} {are} damaged (block {row})"
         )
     }
 }

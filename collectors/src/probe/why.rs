@@ -58,16 +58,7 @@ fn of_connect_io(address: SocketAddr, error: &io::Error) -> Look {
     // The reason says it all, unless the system knows better.
     match reason {
         Reason::ConnectRefused | Reason::ConnectTimeout => fail(reason, address.to_string()),
-        _ => fail(reason, format!("{address}: {}", plain_io(error))),
-    }
-}
-
-/// What the system said, without the number of its error.
-fn plain_io(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error ") {
-        Some((words, _)) => words.to_owned(),
-        None => text,
+        _ => fail(reason, format!("{address}: {}", outbound::in_words(&error.to_string()))),
     }
 }
 
@@ -95,7 +86,7 @@ pub(crate) fn of_talk(doing: &str, error: &io::Error) -> Look {
         Some(_) => Reason::TlsFailed,
         None => Reason::ConnectionReset,
     };
-    fail(reason, format!("{doing}: {}", outbound::in_words(&plain_io(error))))
+    fail(reason, format!("{doing}: {}", outbound::in_words(&error.to_string())))
 }
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
@@ -109,7 +100,10 @@ pub(crate) fn of_handshake(error: &io::Error) -> Look {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reason::ConnectionReset,
             _ => Reason::TlsFailed,
         };
-        return fail(reason, format!("TLS handshake: {}", plain_io(error)));
+        return fail(
+            reason,
+            format!("TLS handshake: {}", outbound::in_words(&error.to_string())),
+        );
     };
     let rustls::Error::InvalidCertificate(certificate) = error else {
         return fail(

@@ -58,8 +58,8 @@ pub(crate) fn line(waiting: &WaitingJob) -> String {
     };
     let next = if waiting.running {
         "under way".to_owned()
-    } else if waiting.wait.is_zero() || waiting.wait.is_negative() {
-        "waits for its turn".to_owned()
+    } else if waiting.wait.as_secs() < 1 {
+        "next as soon as it is its turn".to_owned()
     } else {
         format!("next in {}", lasting(waiting.wait))
     };
