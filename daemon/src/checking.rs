@@ -1,25 +1,20 @@
 //! `watchkeep check` and `watchkeep init`.
 
 mod doors;
+mod init;
 
 use std::{
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use config::Source;
 use events::Clocks;
-use miette::{IntoDiagnostic, WrapErr};
+use miette::IntoDiagnostic;
 use outbound::{Context, ContextOptions, Finding};
 
+pub(crate) use self::init::init;
 use crate::{clock::MachineClocks, command::text::counted, keeping, settings, settings::Settings};
-
-/// The file that `init` writes.
-const TEMPLATE: &str = include_str!("settings/template.toml");
-/// The unit that `init --systemd` writes.
-const UNIT: &str = include_str!("settings/watchkeep.service");
 
 /// Checks a configuration: first that it can be read, then, unless `offline`, what it reaches for.
 ///
@@ -147,54 +142,4 @@ fn writable(data: &Path) -> Finding {
             "give this user the right to write there, or set [store] path",
         ),
     }
-}
-
-/// Writes a commented configuration, a repository password, and the systemd unit if asked. Overwrites nothing.
-///
-/// # Errors
-/// When a file is there already or cannot be written.
-pub(crate) fn init(to: Option<&Path>, systemd: bool) -> miette::Result<Vec<String>> {
-    let to = to.unwrap_or(Path::new("watchkeep.toml"));
-    write_new(to, TEMPLATE)?;
-    let mut said = vec![format!("wrote {}", to.display())];
-    if systemd {
-        said.push("the password of the backup repository is made at the first start, in watchkeep-data/repository.key under /var/lib/watchkeep: keep a copy of it elsewhere then".to_owned());
-    } else {
-        said.extend(first_key()?);
-    }
-    if systemd {
-        let unit = to.with_file_name("watchkeep.service");
-        write_new(&unit, UNIT)?;
-        said.push(format!("wrote {}", unit.display()));
-    }
-    said.push(format!(
-        "next: edit it, then `watchkeep check --config {}`, then `watchkeep run`",
-        to.display()
-    ));
-    Ok(said)
-}
-
-/// Makes the password of the repository that the template names, unless it is there.
-fn first_key() -> miette::Result<Option<String>> {
-    let key = Path::new("watchkeep-data/repository.key");
-    if key.exists() {
-        return Ok(None);
-    }
-    keeping::write_password(key)
-        .into_diagnostic()
-        .wrap_err_with(|| format!("write {}", key.display()))?;
-    let said = "the password of the backup repository. Keep a copy elsewhere: without it no backup opens";
-    Ok(Some(format!("wrote {}: {said}", key.display())))
-}
-
-fn write_new(path: &Path, text: &str) -> miette::Result<()> {
-    let opened = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path);
-    let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
-    written
-        .into_diagnostic()
-        .wrap_err_with(|| format!("write {}: an existing file is left alone", path.display()))
 }

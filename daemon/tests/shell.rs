@@ -424,3 +424,24 @@ fn a_test_message_does_not_wait_for_an_earlier_one() {
         "the second came first"
     );
 }
+
+#[test]
+fn what_init_writes_for_systemd_passes_check_and_says_the_steps() {
+    let place = Place::new("");
+    std::fs::remove_file(place.path("watchkeep.toml")).unwrap();
+    let said = place.said("init --systemd", 0);
+    for step in [
+        "useradd --system",
+        "/etc/systemd/system/watchkeep.service",
+        "systemctl enable --now",
+        "check --config",
+    ] {
+        assert!(said.contains(step), "{step}: {said}");
+    }
+    place.said("check --offline", 0);
+    let unit = std::fs::read_to_string(place.path("watchkeep.service")).unwrap();
+    // This folder is in /tmp, which the unit's process does not see.
+    assert!(unit.contains(" run --config /etc/watchkeep/watchkeep.toml\n"), "{unit}");
+    let said = place.said("init --systemd", 1);
+    assert!(said.contains("left alone"), "{said}");
+}

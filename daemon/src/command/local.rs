@@ -33,11 +33,18 @@ pub(super) fn restore(arguments: &RestoreArgs, place: &Place, output: &Output) -
 }
 
 fn lines(said: &[String], output: &Output) -> Result<Verdict, Failure> {
-    let mut page = Page::new(output.look());
+    let mut text = String::new();
     for line in said {
-        page.wrapped(0, line);
+        // A command is copied as it is.
+        if line.starts_with("  ") {
+            text.push_str(&format!("{}\n", plain(line)));
+        } else {
+            let mut page = Page::new(output.look());
+            page.wrapped(0, line);
+            text.push_str(&page.finish());
+        }
     }
-    output.page(&page.finish())?;
+    output.page(&text)?;
     Ok(Verdict::Well)
 }
 
