@@ -49,15 +49,7 @@ impl ScheduleReactor {
             if !jumped && row.is_some_and(|row| row.schedule == planned.schedule) {
                 continue;
             }
-            let now = fact.recorded_at.wall;
-            let done = row
-                .and_then(|row| row.last_intended)
-                .filter(|done| done.since(now) <= AHEAD_MAX);
-            let after = done.unwrap_or(now).max(now);
-            let next = planned.calendar.next_after(after.to_jiff()).map(Timestamp::from_jiff);
-            // A due time that has passed stays due and is made up for at the next tick.
-            let passed = row.and_then(|row| row.next).filter(|next| *next <= now);
-            let next = passed.or(next);
+            let next = planned.next(row, fact.recorded_at.wall);
             if row.is_some_and(|row| row.next == next && row.schedule == planned.schedule) {
                 continue;
             }
@@ -104,6 +96,18 @@ impl ScheduleReactor {
 }
 
 impl Planned {
+    /// When it is due next. A due time that has passed stays due and is made up for at the next tick.
+    fn next(&self, row: Option<&Backup>, now: Timestamp) -> Option<Timestamp> {
+        let passed = row.and_then(|row| row.next).filter(|next| *next <= now);
+        passed.or_else(|| {
+            let done = row
+                .and_then(|row| row.last_intended)
+                .filter(|done| done.since(now) <= AHEAD_MAX);
+            let after = done.unwrap_or(now).max(now);
+            self.calendar.next_after(after.to_jiff()).map(Timestamp::from_jiff)
+        })
+    }
+
     /// Due times that have passed, oldest first: the newest runs, the others were missed. None when it ran already.
     fn passed(&self, row: &Backup, now: Timestamp) -> Vec<Timestamp> {
         let Some(first) = row.next.filter(|next| *next <= now) else {
@@ -175,3 +179,6 @@ impl Reactor for ScheduleReactor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -348,3 +348,6 @@ impl RepositorySettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

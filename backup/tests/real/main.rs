@@ -19,3 +19,5 @@ mod s3;
 mod sources;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod task;
