@@ -54,10 +54,10 @@ fn folder_of(git: &Path) -> Option<PathBuf> {
     Some(git.parent()?.join(text.trim().strip_prefix("gitdir: ")?))
 }
 
+/// Reads a file, and asks to be run again when it changes, or comes to be: the next commit of a packed branch makes one.
 fn watched(path: &Path) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
     println!("cargo:rerun-if-changed={}", path.display());
-    Some(text)
+    fs::read_to_string(path).ok()
 }
 
 fn packed(refs: &str, name: &str) -> Option<String> {

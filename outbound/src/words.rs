@@ -41,16 +41,24 @@ const WRONG: &[(&str, &str)] = &[
 
 /// Layers of the HTTP client that say nothing beside what is below them.
 const LAYERS: &[(&str, &str)] = &[
-    ("error sending request: client error (Connect): tcp connect error: ", "connect: "),
+    (
+        "error sending request: client error (Connect): tcp connect error: ",
+        "connect: ",
+    ),
     ("error sending request: client error (Connect): ", "connect: "),
-    ("error sending request: client error (SendRequest): ", "send the request: "),
+    (
+        "error sending request: client error (SendRequest): ",
+        "send the request: ",
+    ),
     ("error sending request: ", "send the request: "),
 ];
 
 /// The text of an error as a person reads it: without the layers of the HTTP client and the numbers of the system's errors,
 /// and with the names that a library gives to what is wrong with a certificate put into words.
 pub fn in_words(text: &str) -> String {
-    let layers = LAYERS.iter().fold(text.to_owned(), |text, (said, words)| text.replace(said, words));
+    let layers = LAYERS
+        .iter()
+        .fold(text.to_owned(), |text, (said, words)| text.replace(said, words));
     certificate(&without_numbers(&layers))
 }
 
@@ -104,7 +112,8 @@ mod tests {
 
     #[test]
     fn what_says_nothing_is_left_out() {
-        let said = "error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)";
+        let said =
+            "error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)";
         assert_eq!(in_words(said), "connect: Connection refused");
         let said = "error sending request: client error (Connect): invalid peer certificate: UnknownIssuer";
         assert!(in_words(said).starts_with("connect: invalid peer certificate: its issuer"));

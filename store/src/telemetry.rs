@@ -154,7 +154,11 @@ impl std::fmt::Display for Gap {
             until,
         } = self;
         let (from, until) = (from.whole_seconds(), until.whole_seconds());
-        let (many, are) = if *records == 1 { ("record", "is") } else { ("records", "are") };
+        let (many, are) = if *records == 1 {
+            ("record", "is")
+        } else {
+            ("records", "are")
+        };
         write!(
             formatter,
             "{records} {many} from {from} to {until} {are} damaged (block {row})"
