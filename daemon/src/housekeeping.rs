@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use events::{Envelope, Fact, LimitReached, Stop, Timestamp, name_of};
+use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
 use store::telemetry::Retention;
 use tokio::sync::Notify;
@@ -21,40 +22,44 @@ const KEEP: SignedDuration = SignedDuration::from_hours(30 * 24);
 const DISK_MAX: u64 = 20 << 30;
 /// On a day on which the clock jumped nothing is pruned by its age.
 const AFTER_JUMP: SignedDuration = SignedDuration::from_hours(24);
-/// Second 17 of every tenth minute; night at 04:23.
+/// Second 17 of every tenth minute; second 47 of every minute; night at 04:23.
 const PRUNE_AT: &str = "17 */10 * * * *";
+const DAMAGE_AT: &str = "47 * * * * *";
 const SCRUB_AT: &str = "0 23 4 * * *";
 
 /// Starts the scheduler and what it wakes.
 pub(crate) fn start(settings: &Settings, held: &Record, supervisor: &mut Supervisor) {
     let keep = settings.store.telemetry.map_or(KEEP, config::Span::get);
     let bytes_max = settings.store.disk.map_or(DISK_MAX, config::Bytes::get);
-    let (prune, scrub) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let token = supervisor.token(Stage::Collect);
-    let wakers = vec![(PRUNE_AT, Arc::clone(&prune)), (SCRUB_AT, Arc::clone(&scrub))];
+    let mut wakers = Vec::new();
+    let mut chore = |at, name: &str, work: Chore| {
+        let wake = Arc::new(Notify::new());
+        wakers.push((at, Arc::clone(&wake)));
+        let (held, stop) = (held.clone(), token.clone());
+        supervisor.restarting(Stage::Collect, name.to_owned(), move || {
+            let (held, stop, wake, work) = (held.clone(), stop.clone(), Arc::clone(&wake), Arc::clone(&work));
+            async move {
+                while woken(&wake, &stop).await {
+                    work(held.clone()).await;
+                }
+            }
+        });
+    };
+    let prune: Chore = Arc::new(move |held| Box::pin(async move { prune_once(&held, keep, bytes_max).await }));
+    chore(PRUNE_AT, "pruning", prune);
+    let damage: Chore = Arc::new(|held| Box::pin(async move { tell_damage(&held).await }));
+    chore(DAMAGE_AT, "damage", damage);
+    let scrub: Chore = Arc::new(|held| Box::pin(async move { scrub_once(&held).await }));
+    chore(SCRUB_AT, "scrub", scrub);
     let stop = token.clone();
     supervisor.restarting(Stage::Collect, "housekeeping".to_owned(), move || {
         schedule(wakers.clone(), stop.clone())
     });
-    let (pruned, stop) = (held.clone(), token.clone());
-    supervisor.restarting(Stage::Collect, "pruning".to_owned(), move || {
-        let (held, stop, wake) = (pruned.clone(), stop.clone(), Arc::clone(&prune));
-        async move {
-            while woken(&wake, &stop).await {
-                prune_once(&held, keep, bytes_max).await;
-            }
-        }
-    });
-    let (scrubbed, stop) = (held.clone(), token);
-    supervisor.restarting(Stage::Collect, "scrub".to_owned(), move || {
-        let (held, stop, wake) = (scrubbed.clone(), stop.clone(), Arc::clone(&scrub));
-        async move {
-            while woken(&wake, &stop).await {
-                scrub_once(&held).await;
-            }
-        }
-    });
 }
+
+/// Something that is done whenever it is woken.
+type Chore = Arc<dyn Fn(Record) -> BoxFuture<'static, ()> + Send + Sync>;
 
 async fn woken(wake: &Notify, stop: &Token) -> bool {
     tokio::select! { () = wake.notified() => true, () = stop.stopped() => false }
@@ -140,6 +145,22 @@ async fn prune_once(held: &Record, keep: SignedDuration, bytes_max: u64) {
         )
         .await;
     }
+}
+
+/// Blocks of telemetry that cannot be read any more, as a fact: the disk is not to be trusted.
+pub(crate) async fn tell_damage(held: &Record) {
+    let gaps = held.telemetry.take_damage();
+    let Some(first) = gaps.first() else { return };
+    let more = match gaps.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more blocks"),
+    };
+    let failed = events::TaskFailed {
+        task: name_of("telemetry"),
+        error: format!("{first}{more}: what they held is lost, look at the disk"),
+        failures: 1,
+    };
+    submit(held, Fact::TaskFailed(failed)).await;
 }
 
 /// Verifies the chain; damage is a fact that pages.

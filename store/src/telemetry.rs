@@ -7,6 +7,7 @@
 //! blocks up to [`Telemetry::carried_row`], as pruning does.
 
 mod block;
+mod damage;
 mod database;
 mod ledger;
 mod queue;
@@ -345,6 +346,12 @@ impl Telemetry {
         lock(&self.shared.ledger).take_overflowed()
     }
 
+    /// Blocks that were found damaged since this was last asked, at the start or by a query.
+    #[must_use]
+    pub fn take_damage(&self) -> Vec<Gap> {
+        self.shared.reader.damage().take_untold()
+    }
+
     /// Which database this is.
     #[must_use]
     pub fn generation(&self) -> Uuid {
@@ -378,6 +385,7 @@ impl Telemetry {
         TelemetryStats {
             stalled_ms: u64::try_from(stalled.as_millis()).unwrap_or(u64::MAX),
             disk_full,
+            damaged: self.shared.reader.damage().count(),
             queued,
             queued_bytes,
             carried_row,

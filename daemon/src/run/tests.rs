@@ -87,3 +87,74 @@ async fn results_that_cannot_be_stored_do_not_hold_up_the_watch() {
     );
     running.stop("the test ends").await;
 }
+
+/// A log record that takes more than a page, compressed.
+fn large_log(now: events::Timestamp) -> events::Batch {
+    let body = (0..1000_u32).map(|number| blake3::hash(&number.to_le_bytes()).to_hex().to_string());
+    let log = events::LogRecord {
+        time: now,
+        service: ServiceId::new("shop").unwrap(),
+        release: None,
+        severity: 9,
+        body: body.collect(),
+        trace: None,
+        span: None,
+        attributes: events::Attributes::new(),
+    };
+    events::Batch {
+        source: "test".to_owned(),
+        key: None,
+        records: vec![events::Record::Log(log)],
+        reply: Vec::new(),
+    }
+}
+
+/// Flips a bit in the middle of a page that holds nothing but a part of a large value. Source: SQLite's file format, 1.6:
+/// an overflow page begins with the number of the next one, whose first byte is 0 in a small file.
+fn garble(database: &Path) {
+    const PAGE: usize = 8192;
+    let mut bytes = std::fs::read(database).unwrap();
+    let is_overflow = |page: &&mut [u8]| page[0] == 0 && page.iter().filter(|byte| **byte != 0).count() > PAGE / 2;
+    let page = bytes
+        .chunks_exact_mut(PAGE)
+        .skip(1)
+        .find(is_overflow)
+        .expect("a large value");
+    page[PAGE / 2] ^= 1;
+    std::fs::write(database, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_block_of_telemetry_that_cannot_be_read_is_a_fact() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(setup(folder.path())).await.unwrap();
+    running
+        .record
+        .telemetry
+        .append(large_log(running.app.now()))
+        .await
+        .unwrap();
+    running.stop("to damage it").await;
+    garble(&folder.path().join("data").join("telemetry.db"));
+    let running = start(setup(folder.path())).await.unwrap();
+    let filter = events::Filter::default();
+    let found = running.record.telemetry.reader().logs(&filter, 10, None).await.unwrap();
+    assert_eq!(found.gaps.len(), 1, "{found:?}");
+    housekeeping::tell_damage(&running.record).await;
+    housekeeping::tell_damage(&running.record).await;
+    let query = store::FactQuery {
+        kinds: vec!["task_failed".to_owned()],
+        limit: 10,
+        ..store::FactQuery::default()
+    };
+    let told = running.record.journal.facts(&query).await.unwrap();
+    let [only] = told.items.as_slice() else {
+        panic!("once: {told:?}")
+    };
+    let Fact::TaskFailed(failed) = only.fact() else {
+        panic!("{only:?}")
+    };
+    assert_eq!(failed.task.as_str(), "telemetry");
+    assert!(failed.error.contains("(block 1): what they held is lost"), "{failed:?}");
+    running.stop("the test ends").await;
+}

@@ -27,6 +27,7 @@ use self::scan::{Hits, Scan, Want};
 use super::{
     Gap, RETRY_BUSY, TelemetryError, TelemetryStats,
     block::{Row, Table, mark},
+    damage::Damage,
     database, lock,
     queue::Footprint,
 };
@@ -137,6 +138,7 @@ struct Inner {
     places: Semaphore,
     places_of_traces: Semaphore,
     waiting: AtomicUsize,
+    damage: Damage,
 }
 
 /// A connection that goes back to the others when the query came to its end.
@@ -176,8 +178,14 @@ impl TelemetryReader {
                 places: Semaphore::new(AT_ONCE),
                 places_of_traces: Semaphore::new(AT_ONCE),
                 waiting: AtomicUsize::new(0),
+                damage: Damage::default(),
             }),
         }
+    }
+
+    /// What was found damaged by whoever read.
+    pub(super) fn damage(&self) -> &Damage {
+        &self.inner.damage
     }
 
     async fn lease<'a>(&'a self, places: &'a Semaphore) -> Result<Lease<'a>, TelemetryError> {
@@ -247,6 +255,7 @@ impl TelemetryReader {
             .after(row, limit.clamp(1, ROWS_MAX), &scan::log_matching(filter))
             .await?;
         lease.give_back();
+        self.damage().note(&answer.0.gaps);
         Ok(answer)
     }
 
@@ -294,6 +303,7 @@ impl TelemetryReader {
             .newest(want, pick)
             .await?;
         lease.give_back();
+        self.damage().note(&found.gaps);
         Ok(found)
     }
 
@@ -322,7 +332,9 @@ impl TelemetryReader {
             .trace(Table::Logs, trace, &log)
             .await?;
         lease.give_back();
-        Ok(join(spans, logs))
+        let trace = join(spans, logs);
+        self.damage().note(&trace.gaps);
+        Ok(trace)
     }
 
     /// How much is stored.

@@ -92,6 +92,17 @@ async fn a_damaged_block_is_a_named_gap() {
     assert_eq!(found.gaps, [gap]);
     assert_eq!(sums(&telemetry.uncarried()).0, 8, "and it is not counted");
     assert_eq!(telemetry.stats().damaged, 1);
+    assert_eq!(
+        telemetry.take_damage(),
+        [gap],
+        "met at the start and by the query, told once"
+    );
+    // What a query alone meets.
+    sql(&world, "UPDATE body SET data = zeroblob(length(data)) WHERE row = 3").await;
+    telemetry.reader().logs(&Filter::default(), 100, None).await.unwrap();
+    let rows: Vec<u64> = telemetry.take_damage().iter().map(|gap| gap.row).collect();
+    assert_eq!((rows, telemetry.stats().damaged), (vec![3], 2));
+    assert_eq!(telemetry.take_damage(), []);
     world.close().await;
 }
 

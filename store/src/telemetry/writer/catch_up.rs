@@ -56,8 +56,7 @@ async fn recount(shared: &Shared, connection: &mut SqliteConnection, head: &Head
         .and_then(|data| head.unpack(&data))
         .and_then(|bytes| stored::records(&bytes));
     let records = records.unwrap_or_else(|| {
-        shared.stats().damaged += 1;
-        tracing::error!(gap = %head.gap(), "telemetry is damaged and not counted");
+        shared.reader.damage().note(&[head.gap()]);
         Vec::new()
     });
     let now = shared.clocks.now().wall;
