@@ -205,7 +205,7 @@ fn asked(place: &Place) {
     }
     let (jobs, _) = place.said("jobs", 1);
     assert!(
-        jobs.contains("message to me since") && jobs.contains("1 of them failed before"),
+        jobs.contains("message to me for") && jobs.contains("1 of them failed before"),
         "{jobs}"
     );
     assert!(place.said("chain", 0).0.starts_with("holds   every digest is right"));

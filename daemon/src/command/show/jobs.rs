@@ -68,7 +68,7 @@ pub(crate) fn line(waiting: &WaitingJob) -> String {
         .as_ref()
         .map_or_else(String::new, |why| format!(": {}", cause(why)));
     format!(
-        "{what} since {}, {attempts}, {next}{why} ({})",
+        "{what} for {}, {attempts}, {next}{why} ({})",
         lasting(waiting.age),
         short(&job.id.to_string())
     )

@@ -1,6 +1,7 @@
 //! `why`: one screen. What is the case, since when, why, what changed just before, what was done, who was told, and
 //! what to do now.
 
+mod done;
 mod incident;
 mod others;
 mod told;

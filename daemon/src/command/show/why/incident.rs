@@ -4,15 +4,13 @@ use events::{Fact, Incident, Phase, PhaseCause, Reading, Severity};
 use jiff::SignedDuration;
 use web::answer::WhyAnswer;
 
-use super::{Once, at, told};
+use super::{Once, at, done, told};
 use crate::command::{
     page::{Page, Tone},
-    show::sentence::{self, acting, reading, watching::found},
-    text::{ago, clock, clock_utc, counted, last_lines, lasting, short},
+    show::sentence::{self, reading, watching::found},
+    text::{ago, clock, clock_utc, counted, lasting, short},
 };
 
-/// Lines of a program's output that are shown.
-const OUTPUT_LINES: usize = 4;
 /// Looks of probes that are shown, and changes since it fired.
 const HISTORY_MAX: usize = 6;
 /// What is looked at before a breach.
@@ -29,7 +27,7 @@ pub(super) fn page(page: &mut Page, answer: &WhyAnswer) {
     why(page, &incident, answer);
     before(page, &incident, answer);
     after(page, &incident, answer);
-    done(page, answer, "nothing: no action, and nobody has taken it");
+    done::page(page, answer, "nothing: no action, and nobody has taken it");
     told::page(page, &incident, answer);
     page.gap();
     now(page, &incident, answer);
@@ -177,79 +175,6 @@ fn after(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     for fact in changes.take(HISTORY_MAX) {
         let said = sentence::of(&fact.fact);
         label.line(page, &format!("{} {} {}", at(answer, fact), said.about, said.text));
-    }
-}
-
-/// What actions did: proposals with their gates, the command, its end and output, the verification.
-pub(super) fn done(page: &mut Page, answer: &WhyAnswer, nothing: &str) {
-    let mut label = Once("done");
-    let mut command = None;
-    let mut open = None;
-    for fact in &answer.facts {
-        let when = at(answer, fact);
-        match &fact.fact.fact {
-            Fact::ActionProposed(proposed) => {
-                let mode = if proposed.mode == events::ActionMode::Automatic {
-                    "automatic"
-                } else {
-                    "dry-run"
-                };
-                label.line(
-                    page,
-                    &format!(
-                        "{when} {} ({mode}): {}",
-                        proposed.action,
-                        acting::gates(&proposed.gates)
-                    ),
-                );
-                command = Some(proposed.command.clone());
-            }
-            Fact::ActStarting(gated) => {
-                if let Some(command) = &command {
-                    label.line(page, &format!("{when} ran: {command}"));
-                }
-                open = Some(format!("{} acts, it has not ended yet", gated.action));
-            }
-            Fact::ActRefused(gated) => label.line(
-                page,
-                &format!("{when} {}: {}", gated.action, acting::gates(&gated.gates)),
-            ),
-            Fact::ActFinished(finished) => {
-                open = Some("it has acted, what it should bring about is awaited".to_owned());
-                label.line(page, &format!("{when} {}", acting::end(&finished.end)));
-                for line in last_lines(&finished.output, OUTPUT_LINES) {
-                    page.quoted(&line);
-                }
-            }
-            Fact::ActionVerifying(verifying) if verifying.since.is_none() => {
-                label.line(
-                    page,
-                    &format!(
-                        "{when} not yet as it should be: {}",
-                        sentence::readings(&verifying.readings)
-                    ),
-                );
-            }
-            Fact::ActionConcluded(concluded) => {
-                open = None;
-                label.line(page, &format!("{when} {}", acting::outcome(concluded)));
-                for leaf in &concluded.verified {
-                    label.line(page, &format!("  {}", reading(leaf)));
-                }
-            }
-            Fact::IncidentAcked(acked) => {
-                let note = acked.note.as_ref().map_or_else(String::new, |note| format!(": {note}"));
-                label.line(page, &format!("{when} taken by {}{note}", acked.by));
-            }
-            _ => {}
-        }
-    }
-    // When facts are left out, nobody can say here how it goes on.
-    if let Some(open) = open.filter(|_| !answer.more) {
-        label.line(page, &open);
-    }
-    if label.0 == "done" {
-        label.line(page, nothing);
     }
 }
 

@@ -3,7 +3,7 @@
 use events::{ActionMode, Delivery, DeliveryState, Fact, Snapshot};
 use web::answer::WhyAnswer;
 
-use super::{Once, incident};
+use super::{Once, done};
 use crate::command::{
     page::{Page, Tone},
     show::{
@@ -64,7 +64,7 @@ pub(super) fn run(page: &mut Page, answer: &WhyAnswer) {
     }
     let would = if run.starting.is_none() { "would run" } else { "command" };
     page.field(would, &run.command);
-    incident::done(page, answer, "nothing");
+    done::page(page, answer, "nothing");
     page.gap();
     let held = answer.facts.iter().any(
         |fact| matches!(&fact.fact.fact, Fact::ActionConcluded(done) if done.result == events::ActionResult::Held),
