@@ -419,6 +419,11 @@ pub enum BackupCommand {
     /// Backups and their copies; exits 1 when one failed or is not proved in time
     #[command(after_help = "Examples:\n  watchkeep backup list")]
     List(Asking),
+    /// Make a second password for a repository, to keep on paper; shown once
+    #[command(
+        after_help = "Examples:\n  watchkeep backup recovery-key r2\n  watchkeep backup recovery-key /mnt/backups --password-file key"
+    )]
+    RecoveryKey(RecoveryKeyArgs),
 }
 
 /// Whether to wait for the end.
@@ -458,6 +463,17 @@ pub struct BackupVerifyArgs {
     /// See [`Asking`].
     #[command(flatten)]
     pub asking: Asking,
+}
+
+/// `backup recovery-key`.
+#[derive(Debug, Args)]
+pub struct RecoveryKeyArgs {
+    /// The repository: a name in the configuration, or a folder
+    #[arg(value_name = "NAME|PATH")]
+    pub repository: String,
+    /// File with a password that opens it [default: as the configuration says]
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
 }
 
 /// `restore`.

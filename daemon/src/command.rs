@@ -75,6 +75,7 @@ fn execute(command: Command, place: &Place, output: &Output) -> Result<Verdict, 
         Command::Backup(BackupCommand::Run(arguments)) => waiting::backup(&arguments, "run", place, output),
         Command::Backup(BackupCommand::Prove(arguments)) => waiting::backup(&arguments, "prove", place, output),
         Command::Backup(BackupCommand::Verify(arguments)) => waiting::verify(&arguments, place, output),
+        Command::Backup(BackupCommand::RecoveryKey(arguments)) => local::recovery_key(&arguments, place, output),
         Command::Actions(arguments) => match arguments.command {
             None => asking::actions(arguments.asking, place, output),
             Some(ActionsCommand::Stop(switch)) => recording::switch(&switch, true, place, output),

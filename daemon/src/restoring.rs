@@ -6,13 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use backup::{Access, Clock, Digest, Location, Order, Repository, Run, Snapshot};
+use backup::{Access, Clock, Digest, Location, Order, Reason, Repository, Run, Snapshot};
 use config::Secret;
 use events::Clocks;
 use miette::{IntoDiagnostic, WrapErr};
 
 use crate::{
-    cli::RestoreArgs,
+    cli::{RecoveryKeyArgs, RestoreArgs},
     clock::MachineClocks,
     command::text::{counted, size},
     keeping::host,
@@ -30,13 +30,12 @@ pub(crate) struct Done {
 /// # Errors
 /// When the repository cannot be opened, the copy is damaged, or the destination cannot be used: then nothing was written.
 pub(crate) fn restore(named: Option<&Path>, arguments: &RestoreArgs) -> miette::Result<Done> {
-    let (location, password) = place(named, arguments)?;
-    let clocks = MachineClocks::new();
-    let run = Run::new(host(), Clock::new(move || clocks.now().wall.to_jiff()));
-    let password = password.read().into_diagnostic()?;
-    let repository = Repository::open(&location, password.expose(), Access::Read, run)
-        .into_diagnostic()
-        .wrap_err("open the repository")?;
+    let repository = open(
+        named,
+        &arguments.repository,
+        arguments.password_file.as_deref(),
+        Access::Read,
+    )?;
     let snapshot = choose(&repository, &arguments.snapshot, arguments.backup.as_deref())?;
     let order = Order {
         snapshot,
@@ -65,10 +64,61 @@ pub(crate) fn restore(named: Option<&Path>, arguments: &RestoreArgs) -> miette::
     Ok(Done { lines })
 }
 
+/// Makes a second password for a repository: for paper, where neither this machine nor the store can lose it. It is said here,
+/// and nowhere else: not in the journal, not in a log, not in a file.
+///
+/// # Errors
+/// When the repository cannot be opened or written to, such as before its first backup.
+pub(crate) fn recovery_key(named: Option<&Path>, arguments: &RecoveryKeyArgs) -> miette::Result<Vec<String>> {
+    let repository = open(
+        named,
+        &arguments.repository,
+        arguments.password_file.as_deref(),
+        Access::Write,
+    )?;
+    let key = backup::password()
+        .into_diagnostic()
+        .wrap_err("ask the kernel for a new password")?;
+    repository
+        .add_key(&key)
+        .into_diagnostic()
+        .wrap_err("add the password")?;
+    Ok(vec![
+        format!("a second password opens {} now; it is shown this once:", repository.location()),
+        format!("  {key}"),
+        "Write it down and keep it where neither this machine nor the store can lose it. To restore with it, put it into a file that only you may read:"
+            .to_owned(),
+        "  watchkeep restore --password-file FILE --repository … --to …".to_owned(),
+    ])
+}
+
+fn open(
+    named: Option<&Path>,
+    repository: &str,
+    password_file: Option<&Path>,
+    access: Access,
+) -> miette::Result<Repository> {
+    let (location, password) = place(named, repository, password_file)?;
+    let clocks = MachineClocks::new();
+    let run = Run::new(host(), Clock::new(move || clocks.now().wall.to_jiff()));
+    let password = password.read().into_diagnostic()?;
+    let opened = Repository::open(&location, password.expose(), access, run);
+    if opened
+        .as_ref()
+        .is_err_and(|failure| failure.reason() == Reason::NotFound && access == Access::Write)
+    {
+        return Err(miette::miette!(
+            help = "the first backup makes it: watchkeep backup run NAME",
+            "there is no repository yet"
+        ));
+    }
+    opened.into_diagnostic().wrap_err("open the repository")
+}
+
 /// Where the repository is and where its password: by its name in the configuration, or a folder and a password file.
-fn place(named: Option<&Path>, arguments: &RestoreArgs) -> miette::Result<(Location, Secret)> {
-    let given = arguments.password_file.clone().map(Secret::file);
-    let folder = PathBuf::from(&arguments.repository);
+fn place(named: Option<&Path>, repository: &str, password_file: Option<&Path>) -> miette::Result<(Location, Secret)> {
+    let given = password_file.map(Path::to_owned).map(Secret::file);
+    let folder = PathBuf::from(repository);
     if folder.is_dir() {
         let password = given.ok_or_else(|| {
             miette::miette!(
@@ -81,21 +131,20 @@ fn place(named: Option<&Path>, arguments: &RestoreArgs) -> miette::Result<(Locat
     let source = settings::source(named)?;
     let (read, _) = config::load_partial::<settings::Settings>(&source);
     let known = read.map(|settings| settings.repository).unwrap_or_default();
-    let found = known.iter().find(|(name, _)| name.as_str() == arguments.repository);
-    let Some((_, repository)) = found else {
-        let near = config::suggest(&arguments.repository, known.keys().map(config::Name::as_str));
+    let found = known.iter().find(|(name, _)| name.as_str() == repository);
+    let Some((_, settings)) = found else {
+        let near = config::suggest(repository, known.keys().map(config::Name::as_str));
         let help = near.map_or_else(
             || "name a folder that is there, or a [repository.…] of the configuration".to_owned(),
             |near| format!("did you mean {near}?"),
         );
         return Err(miette::miette!(
             help = help,
-            "no repository {:?}, and no such folder",
-            arguments.repository
+            "no repository {repository:?}, and no such folder"
         ));
     };
-    let location = repository.location().into_diagnostic()?;
-    Ok((location, given.unwrap_or_else(|| (*repository.password).clone())))
+    let location = settings.location().into_diagnostic()?;
+    Ok((location, given.unwrap_or_else(|| (*settings.password).clone())))
 }
 
 fn choose(repository: &Repository, wanted: &str, backup: Option<&str>) -> miette::Result<Digest> {

@@ -124,3 +124,35 @@ fn of_one_backup_the_newest_needs_no_name() {
     let (place, _) = Place::with_copies_of(&["orders"]);
     assert_eq!(place.restored("orders", &[]), "new orders");
 }
+
+/// A password for paper: shown once, nowhere else, and enough on a bare machine.
+#[test]
+fn a_recovery_key_opens_the_repository_alone() {
+    let (place, _) = Place::with_copies_of(&["orders"]);
+    let make = |repository: &str| {
+        Command::new(env!("CARGO_BIN_EXE_watchkeep"))
+            .args(["backup", "recovery-key", repository, "--password-file", "password"])
+            .current_dir(place.folder.path())
+            .output()
+            .unwrap()
+    };
+    let made = make("repository");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let said = String::from_utf8(made.stdout).unwrap();
+    let key = said.lines().find_map(|line| line.strip_prefix("  ")).unwrap();
+    assert_eq!(key.split('-').count(), 8, "{said}");
+    assert!(!said.contains(PASSWORD) && made.stderr.is_empty());
+
+    // The first one is gone: this one is all there is.
+    fs::write(place.path("password"), key).unwrap();
+    assert_eq!(place.restored("orders", &[]), "new orders");
+    fs::write(place.path("password"), "another one").unwrap();
+    place.refused(&[]);
+
+    fs::create_dir(place.path("empty")).unwrap();
+    let none = make("empty");
+    assert_eq!(none.status.code(), Some(1));
+    let why = String::from_utf8(none.stderr).unwrap();
+    assert!(why.contains("there is no repository yet"), "{why}");
+    assert!(!place.path("empty/config").exists());
+}

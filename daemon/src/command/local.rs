@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     checking,
-    cli::{AlertsTestArgs, CheckArgs, InitArgs, RestoreArgs},
+    cli::{AlertsTestArgs, CheckArgs, InitArgs, RecoveryKeyArgs, RestoreArgs},
     clock::MachineClocks,
     replaying::{self, Tested},
     restoring, settings,
@@ -30,6 +30,12 @@ pub(super) fn restore(arguments: &RestoreArgs, place: &Place, output: &Output) -
     let done =
         restoring::restore(place.config.as_deref(), arguments).map_err(|report| Failure::from_report(NO, &report))?;
     lines(&done.lines, output)
+}
+
+pub(super) fn recovery_key(arguments: &RecoveryKeyArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
+    let said = restoring::recovery_key(place.config.as_deref(), arguments)
+        .map_err(|report| Failure::from_report(NO, &report))?;
+    lines(&said, output)
 }
 
 fn lines(said: &[String], output: &Output) -> Result<Verdict, Failure> {
