@@ -80,7 +80,7 @@ impl Entry {
         let back_off = self
             .not_before
             .as_ref()
-            .map_or(SignedDuration::ZERO, |(boot_id, boot)| by_boot(boot_id, *boot));
+            .map_or(SignedDuration::MIN, |(boot_id, boot)| by_boot(boot_id, *boot));
         due.max(back_off)
     }
 

@@ -117,7 +117,11 @@ async fn a_writer_that_does_not_go_on_is_seen_and_one_that_does_is_not() {
     let (telemetry, writer) = world.open_only(None).await;
     let mut waits = tokio::task::JoinSet::new();
     let appending = telemetry.clone();
-    waits.spawn(async move { appending.append(batch(Some(1), vec![Record::Log(log("shop", NOW, "x"))])).await });
+    waits.spawn(async move {
+        appending
+            .append(batch(Some(1), vec![Record::Log(log("shop", NOW, "x"))]))
+            .await
+    });
     until("what waits is seen to wait", || telemetry.stats().stalled_ms > 20).await;
     let telemetry = world.run(telemetry, writer);
     waits.join_all().await.remove(0).unwrap();

@@ -289,6 +289,33 @@ async fn a_reboot_ends_every_wait<E: Engine>() {
     next(&running.journal.jobs(), "notify/me").await;
 }
 
+/// What a status page, and readiness, go by: whether a job that could begin is left alone, and how long one runs.
+async fn how_long_a_job_is_left_alone_or_runs_is_told<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    running.submit(ask("me")).await.unwrap();
+    let jobs = running.journal.jobs();
+    let status = async || {
+        let status = jobs.waiting().await.remove(0);
+        (
+            status.overdue.as_secs(),
+            status.running_for.map(|running| running.as_secs()),
+        )
+    };
+    assert_eq!(status().await, (0, None));
+    clock.advance(SignedDuration::from_secs(90));
+    assert_eq!(status().await, (90, None), "nobody takes it");
+    let taken = next(&jobs, "notify/me").await;
+    let attempt = begin(&jobs, &taken).await;
+    clock.advance(SignedDuration::from_secs(30));
+    assert_eq!(status().await, (0, Some(30)), "it runs");
+    jobs.end(&attempt, later("no")).await.unwrap();
+    drop(taken);
+    assert_eq!(status().await, (0, None), "it waits by itself");
+    clock.advance(SignedDuration::from_secs(60));
+    assert!(status().await.0 >= 50, "its wait is over");
+}
+
 #[tokio::test]
 async fn composed_once() {
     a_job_is_composed_once_tried_again_and_done::<Sqlite>().await;
@@ -334,4 +361,9 @@ async fn expiry() {
 #[tokio::test]
 async fn reboot() {
     a_reboot_ends_every_wait::<Sqlite>().await;
+}
+
+#[tokio::test]
+async fn left_alone() {
+    how_long_a_job_is_left_alone_or_runs_is_told::<Sqlite>().await;
 }
