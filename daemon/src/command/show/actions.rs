@@ -1,6 +1,8 @@
 //! `actions`: what may act, what it did last, and what holds it.
 
-use events::{Action, ActionRun, RunState, Stamp, Timestamp};
+use std::collections::BTreeMap;
+
+use events::{Action, ActionRun, Incident, RunState, Stamp, Timestamp};
 use web::answer::{ActionsAnswer, DescribedAction};
 
 use super::sentence::acting::gates;
@@ -83,6 +85,20 @@ fn last(row: &Action, acts: bool, now: Timestamp) -> String {
     });
     let before = if acts { "the run before" } else { "last run" };
     format!("{before}, concluded{when}: {result}{run}")
+}
+
+/// What acts just now for an incident that is over: those of open incidents are said there.
+pub(crate) fn acting(page: &mut Page, runs: &BTreeMap<String, ActionRun>, open: &[&Incident], now: Timestamp) {
+    let said = |run: &ActionRun| open.iter().any(|incident| incident.id == run.incident);
+    for (id, run) in runs.iter().filter(|(_, run)| run.acts() && !said(run)) {
+        let text = format!(
+            "action {} {}; watchkeep why {}",
+            run.action,
+            under_way(run, now),
+            short(id)
+        );
+        page.hanging(Tone::Doubt, "ACTS    ", &text);
+    }
 }
 
 /// How a run stands that is not concluded.

@@ -6,7 +6,7 @@ use events::{ActionRun, Incident, Phase, RulePhase, Severity, Silence, Timestamp
 use web::answer::{AlertsAnswer, SilencesAnswer};
 
 use super::{
-    actions::under_way,
+    actions::{acting, under_way},
     sentence::{reading, readings, telling::scope},
 };
 use crate::command::{
@@ -45,6 +45,7 @@ pub(crate) fn page(answer: &AlertsAnswer, all: bool, look: Look) -> (String, boo
     for one in &open {
         incident(&mut page, one, &beside);
     }
+    acting(&mut page, &answer.runs, &open, answer.asked_at);
     doubtful(&mut page, answer);
     if all {
         ended(&mut page, answer);

@@ -1,12 +1,12 @@
 //! `status`: what is wrong first, since when and why; what is well in one line.
 
-use events::{ActionRun, Backup, Incident, Network, Phase, Probe, Status, Timestamp};
+use events::{Backup, Incident, Network, Phase, Probe, Status, Timestamp};
 use web::answer::{StatusAnswer, WaitingJob};
 
 use super::{actions, alerts, backups, jobs, sentence::watching::found};
 use crate::command::{
     page::{Look, Page, Tone},
-    text::{ago, clock_utc, counted, lasting, number, padded, plain, short, width},
+    text::{ago, clock_utc, counted, lasting, number, padded, plain, width},
 };
 
 /// Most lines of one part.
@@ -51,7 +51,7 @@ pub(crate) fn page(answer: &StatusAnswer, look: Look) -> (String, bool) {
     headline(&mut page, answer, &open, failing.len(), well);
     daemon_problems(&mut page, answer, offline);
     incidents(&mut page, answer, &open);
-    acting(&mut page, answer, &open);
+    actions::acting(&mut page, &answer.runs, &open, answer.asked_at);
     looks(&mut page, &failing, Tone::Bad, "FAIL", answer.asked_at);
     looks(&mut page, &unknown, Tone::Doubt, "?", answer.asked_at);
     for (name, why) in bad_backups.iter().take(LINES_MAX) {
@@ -170,21 +170,6 @@ fn more(page: &mut Page, all: usize, what: &str, command: &str) {
             8,
             &format!("… {} more {what}: {command}", number((all - LINES_MAX) as u64)),
         );
-    }
-}
-
-/// What acts just now for an incident that is over: those of open incidents are said there.
-fn acting(page: &mut Page, answer: &StatusAnswer, open: &[&Incident]) {
-    let said = |run: &ActionRun| open.iter().any(|incident| incident.id == run.incident);
-    let runs = answer.runs.iter().filter(|(_, run)| run.acts() && !said(run));
-    for (id, run) in runs.take(LINES_MAX) {
-        let text = format!(
-            "action {} {}; watchkeep why {}",
-            run.action,
-            actions::under_way(run, answer.asked_at),
-            short(id)
-        );
-        page.hanging(Tone::Doubt, "ACTS    ", &text);
     }
 }
 

@@ -112,6 +112,14 @@ fn an_alert_says_why_and_what_changed() {
         "{page}"
     );
     assert!(page.contains("shop-rollback acts since 03:15:46 UTC"), "{page}");
+    let mut over = alerts_answer();
+    over["incidents"] = json!({});
+    over["runs"] = json!({ RUN: acting() });
+    let over = alerts::page(&read::<AlertsAnswer>(over), false, PLAIN).0;
+    assert!(
+        over.contains("no alert fires") && over.contains("ACTS    action shop-rollback acts since 03:15:46"),
+        "{over}"
+    );
     let mut ended = incident();
     ended["resolved"] = stamp(70, "03:25:00");
     answer["ended"] = json!([ended]);
