@@ -3,6 +3,7 @@
 pub(crate) mod banner;
 mod collect;
 mod record;
+mod results;
 pub(crate) mod serve;
 #[cfg(test)]
 mod tests;

@@ -1,80 +1,39 @@
 //! Probes: built from the settings, run on their grid, their results handed to the journal and to telemetry.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use collectors::probe::{Anchors, OwnNetwork, ProbeSettings, ProbeSink, Runner, StatusOf, Watch};
-use events::{Batch, Envelope, Fact, Input, LimitReached, Name, NetworkChanged, ProbeResult, Record, Stop, name_of};
+use collectors::probe::{Anchors, NetworkSettings, OwnNetwork, ProbeSettings, ProbeSink, Runner, StatusOf, Watch};
+use events::{Input, Name, NetworkChanged, ProbeResult};
 use futures_util::FutureExt;
 use jiff::SignedDuration;
 use outbound::Context;
-use store::{Expected, Journal, telemetry::Telemetry};
-use tokio::sync::mpsc::{self, error::TrySendError};
+use store::{Expected, Journal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use super::results::{self, Results};
 use crate::{
     settings::Settings,
-    supervisor::{Stage, Supervisor, Token},
+    supervisor::{Stage, Supervisor},
 };
 
-/// Results that wait to be stored; more than that are counted and dropped: telemetry that hangs does not end the watch.
-const RESULTS_MAX: usize = 4096;
-/// Results are stored together once a second.
-const TOGETHER: Duration = Duration::from_secs(1);
-/// Most results stored together.
-const BATCH_MAX: usize = 1000;
-
-/// Hands results on: status to the journal, the measurement to telemetry.
+/// Takes what was found to where it is compared.
 struct Sink {
     journal: Journal,
     results: mpsc::Sender<ProbeResult>,
-    dropped: AtomicU64,
 }
 
 #[async_trait]
 impl ProbeSink for Sink {
     async fn result(&self, result: ProbeResult) {
-        // Reserved: an outage is seen and told while the disk is full, too.
-        if let Err(error) = self
-            .journal
-            .submit_reserved(Input::Probe(Box::new(result.clone())))
-            .await
-        {
-            tracing::warn!(probe = %result.probe, %error, "record a result; the next one is compared again");
-        }
-        // Closed only while the daemon stops.
-        if let Err(TrySendError::Full(_)) = self.results.try_send(result) {
-            self.drop_one().await;
-        }
+        // Closed only while the probes stop.
+        let _ = self.results.send(result).await;
     }
 
     async fn network(&self, changed: NetworkChanged) {
         if let Err(error) = self.journal.submit_reserved(Input::Network(changed)).await {
             tracing::warn!(%error, "record the state of our own network");
-        }
-    }
-}
-
-impl Sink {
-    /// Counts a result that is not stored: the first is a fact, and each one that doubles their number.
-    async fn drop_one(&self) {
-        let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
-        if !dropped.is_power_of_two() {
-            return;
-        }
-        let reached = LimitReached {
-            limit: name_of("probe_results"),
-            count: dropped.div_ceil(2),
-            detail: "results of probes since the start are not stored, as telemetry does not keep up; they are compared all the same".to_owned(),
-        };
-        let envelope = Envelope::new(name_of("daemon"), name_of("probes"), Fact::LimitReached(reached));
-        if let Err(error) = self.journal.submit_reserved(envelope.into()).await {
-            tracing::warn!(%error, dropped, "record that results are not stored");
         }
     }
 }
@@ -97,41 +56,67 @@ pub(super) fn start(
     supervisor: &mut Supervisor,
 ) {
     record.journal.expect(watches.iter().map(expected).collect());
-    let (results, waiting) = mpsc::channel(RESULTS_MAX);
-    let (telemetry, stop) = (record.telemetry.clone(), supervisor.token(Stage::Work));
-    supervisor.essential(Stage::Work, "results", store_results(telemetry, waiting, stop));
-    let sink: Arc<dyn ProbeSink> = Arc::new(Sink {
+    let (history, compared) = mpsc::channel(results::LOTS_MAX);
+    let storing = results::store(record.telemetry.clone(), compared, supervisor.token(Stage::Work));
+    supervisor.essential(Stage::Work, "history", storing);
+    let prober = Prober {
+        context: context.clone(),
+        network: settings.network.clone(),
+        watches,
         journal: record.journal.clone(),
-        results,
-        dropped: AtomicU64::new(0),
-    });
-    let journal = record.journal.clone();
-    let status: StatusOf = Arc::new(move |name: &Name| {
-        let views = journal.views().now_or_never()?;
-        views.probes.get(name.as_str()).map(|row| row.status)
-    });
-    let (context, network) = (context.clone(), settings.network.clone());
+        history,
+    };
     let token = supervisor.token(Stage::Collect);
     supervisor.restarting(Stage::Collect, "probes".to_owned(), move || {
-        let own = OwnNetwork::new(Anchors::new(&context, &network), Arc::clone(&sink));
-        Runner::new(&context, own, watches.clone(), Arc::clone(&status), Arc::clone(&sink)).run(token.0.clone())
+        on_own_thread(prober.clone(), token.0.clone())
     });
 }
 
-/// A sink with room for one result, and what takes it.
-#[cfg(test)]
-pub(super) fn sink_of_one(journal: &Journal) -> (Arc<dyn ProbeSink>, mpsc::Receiver<ProbeResult>) {
-    let (results, waiting) = mpsc::channel(1);
-    let journal = journal.clone();
-    let dropped = AtomicU64::new(0);
-    (
-        Arc::new(Sink {
-            journal,
-            results,
-            dropped,
-        }),
-        waiting,
-    )
+/// What it takes to run the probes, once or again.
+#[derive(Clone)]
+struct Prober {
+    context: Context,
+    network: NetworkSettings,
+    watches: Vec<Watch>,
+    journal: Journal,
+    history: mpsc::Sender<Vec<ProbeResult>>,
+}
+
+impl Prober {
+    async fn run(self, stop: CancellationToken) {
+        let (results, found) = Results::new(self.journal.clone(), self.history);
+        let sink: Arc<dyn ProbeSink> = Arc::new(Sink {
+            journal: self.journal.clone(),
+            results: found,
+        });
+        let journal = self.journal;
+        let status: StatusOf = Arc::new(move |name: &Name| {
+            let views = journal.views().now_or_never()?;
+            views.probes.get(name.as_str()).map(|row| row.status)
+        });
+        let own = OwnNetwork::new(Anchors::new(&self.context, &self.network), Arc::clone(&sink));
+        let runner = Runner::new(&self.context, own, self.watches, status, sink);
+        tokio::join!(runner.run(stop), results.run());
+    }
+}
+
+/// Probes have a thread and a runtime to themselves: what is taken in beside them does not disturb their timing, and most
+/// looks wake no second thread.
+async fn on_own_thread(prober: Prober, stop: CancellationToken) {
+    let running = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(prober.run(stop));
+        Ok::<(), std::io::Error>(())
+    });
+    match running.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "start the thread of the probes"),
+        Err(error) => {
+            if let Ok(panic) = error.try_into_panic() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
 }
 
 fn expected(watch: &Watch) -> Expected {
@@ -140,38 +125,5 @@ fn expected(watch: &Watch) -> Expected {
         probe: watch.name.clone(),
         service: watch.service.clone(),
         limit: SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX),
-    }
-}
-
-/// Stores results together, so that a thousand probes are not a thousand commits.
-async fn store_results(telemetry: Telemetry, mut waiting: mpsc::Receiver<ProbeResult>, stop: Token) {
-    let mut batch = Vec::new();
-    loop {
-        tokio::select! {
-            received = waiting.recv_many(&mut batch, BATCH_MAX) => if received == 0 { stop.stopped().await; return },
-            () = stop.stopped() => {}
-        }
-        let together = tokio::time::Instant::now() + TOGETHER;
-        while !stop.is_stopped() && batch.len() < BATCH_MAX {
-            match tokio::time::timeout_at(together, waiting.recv_many(&mut batch, BATCH_MAX)).await {
-                Ok(1..) => {}
-                _ => break,
-            }
-        }
-        let records: Vec<Record> = batch.drain(..).map(Record::Probe).collect();
-        if !records.is_empty() {
-            let stored = Batch {
-                source: "probe".to_owned(),
-                key: None,
-                records,
-                reply: Vec::new(),
-            };
-            if let Err(error) = telemetry.append(stored).await {
-                tracing::warn!(%error, "store the results of probes");
-            }
-        }
-        if stop.is_stopped() {
-            return;
-        }
     }
 }

@@ -52,7 +52,10 @@ async fn a_writer_that_panics_ends_the_daemon_and_nobody_hangs() {
 async fn results_that_cannot_be_stored_do_not_hold_up_the_watch() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(setup(folder.path())).await.unwrap();
-    let (sink, _waiting) = collect::sink_of_one(&running.record.journal);
+    // Nobody takes them: the first lot fills the channel.
+    let (history, _waiting) = mpsc::channel(1);
+    let (results, found) = results::Results::new(running.record.journal.clone(), history);
+    let comparing = tokio::spawn(results.run());
     let result = ProbeResult {
         probe: name_of("shop"),
         service: ServiceId::new("shop").unwrap(),
@@ -61,11 +64,35 @@ async fn results_that_cannot_be_stored_do_not_hold_up_the_watch() {
         look: Look::new(Status::Pass, Reason::Ok, String::new()),
         first: None,
     };
-    // Nobody takes them: the first fills the channel.
-    for _ in 0..4 {
-        let taken = tokio::time::timeout(Duration::from_secs(10), sink.result(result.clone())).await;
-        assert!(taken.is_ok(), "the prober waits for telemetry");
+    // Each says something new, and so is a lot of its own.
+    for number in 0..4 {
+        let look = Look::new(
+            if number % 2 == 0 { Status::Pass } else { Status::Fail },
+            Reason::Ok,
+            String::new(),
+        );
+        let status = look.status;
+        found.send(ProbeResult { look, ..result.clone() }).await.unwrap();
+        let compared = async {
+            let mut commits = running.record.journal.committed();
+            while running
+                .record
+                .journal
+                .views()
+                .await
+                .probes
+                .get("shop")
+                .map(|row| row.status)
+                != Some(status)
+            {
+                commits.changed().await.unwrap();
+            }
+        };
+        let compared = tokio::time::timeout(Duration::from_secs(10), compared).await;
+        assert!(compared.is_ok(), "the watch waits for telemetry");
     }
+    drop(found);
+    comparing.await.unwrap();
     let query = store::FactQuery {
         kinds: vec!["limit_reached".to_owned()],
         limit: 10,
@@ -83,7 +110,7 @@ async fn results_that_cannot_be_stored_do_not_hold_up_the_watch() {
     assert_eq!(
         counts,
         [1, 1],
-        "three were dropped: the first is told, and that they are two"
+        "three were dropped: the first is told, and that there were two"
     );
     running.stop("the test ends").await;
 }
