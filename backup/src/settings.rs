@@ -79,23 +79,14 @@ impl KeepSettings {
     /// The rule in the terms of retention.
     #[must_use]
     pub fn rule(&self) -> retention::Rule {
-        let Self {
-            last,
-            hourly,
-            daily,
-            weekly,
-            monthly,
-            yearly,
-            within,
-        } = self.clone();
         retention::Rule {
-            last,
-            hourly,
-            daily,
-            weekly,
-            monthly,
-            yearly,
-            within: within.map(Span::get),
+            last: self.last,
+            hourly: self.hourly,
+            daily: self.daily,
+            weekly: self.weekly,
+            monthly: self.monthly,
+            yearly: self.yearly,
+            within: self.within.map(Span::get),
         }
     }
 }

@@ -165,6 +165,38 @@ async fn an_act_is_begun_once_whatever_becomes_of_its_run_directory() {
     assert_eq!(control.times_begun(), 2);
 }
 
+/// The same while it runs: the helper lives, and nothing of its directory is left to tell of it.
+#[tokio::test]
+async fn an_act_whose_directory_vanishes_under_it_is_not_begun_again() {
+    for (once, times) in [(true, 1), (false, 2)] {
+        let place = Place::new();
+        let act = place.act(once, "sleep 1");
+        let first = place.run(&act, DEADLINE);
+        let vanished = async {
+            until("the command runs", async || place.times_begun() == 1).await;
+            fs::remove_dir_all(place.directory()).unwrap();
+        };
+        let (_, ()) = tokio::join!(first, vanished);
+        let ended = place.run(&act, DEADLINE).await.ended;
+        // The control, which is no act, has nothing that outlives its directory.
+        assert_eq!(place.times_begun(), times, "once: {once}, {ended:?}");
+    }
+}
+
+/// What could not be started never began, and may begin later.
+#[tokio::test]
+async fn a_helper_that_cannot_be_started_is_no_beginning() {
+    let mut place = Place::new();
+    let act = place.act(true, "true");
+    place.children = RunDirectories::new(place.path("runs"), Path::new("/nowhere/watchkeep"));
+    let ended = place.run(&act, DEADLINE).await.ended;
+    assert!(matches!(ended, ActEnd::NotStarted { .. }), "{ended:?}");
+    assert_eq!(place.children.find(place.job).await, Found::NeverBegun);
+    place.children = RunDirectories::new(place.path("runs"), Path::new(PROGRAM));
+    assert_eq!(place.run(&act, DEADLINE).await.ended, exited(0));
+    assert_eq!(place.times_begun(), 1);
+}
+
 /// The helper refuses by itself, also when a daemon should ever begin it a second time.
 #[test]
 fn a_helper_that_finds_the_mark_does_not_act() {
