@@ -193,7 +193,8 @@ mod tests {
     proptest! {
         #[test]
         fn quantiles_equal_those_of_hdrhistogram(values in prop::collection::vec(1..LATENCY_MAX_US, 1..200), part in 1..1000_u64) {
-            let expected = oracle(&values).value_at_quantile(part as f64 / 1000.0);
+            // The oracle reckons in floats: 150 values and 14 % are 21.000000000000004 to it, and the rank is then one too many.
+            let expected = oracle(&values).value_at_quantile(part as f64 / 1000.0 * (1.0 - 1e-12));
             prop_assert_eq!(ours(&values).quantile(part, 1000), Some(expected));
         }
 

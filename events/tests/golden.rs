@@ -148,6 +148,7 @@ const FREE: &[&str] = &[
     "action",
     "backup",
     "destination",
+    "heartbeat",
     "reactor",
     "rule",
     "service",
