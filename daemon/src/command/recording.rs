@@ -169,12 +169,10 @@ pub(super) fn switch(arguments: &SwitchArgs, stop: bool, place: &Place, output: 
     record(&question, arguments.asking, place, output, |_| {
         Ok(match (&arguments.action, stop) {
             (None, true) => "all acting is stopped: no action begins until `watchkeep actions allow`".to_owned(),
-            (None, false) => {
-                "acting is allowed again: what was refused stays refused, the next incident asks anew".to_owned()
-            }
+            (None, false) => "acting is allowed again; what was refused stays refused".to_owned(),
             (Some(action), true) => format!("action {action} is held until `watchkeep actions allow {action}`"),
             (Some(action), false) => {
-                format!("action {action} may act again: at its next incident, not for the one that is open")
+                format!("action {action} may act again, at its next incident")
             }
         })
     })
