@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_unit_names_only_what_its_process_sees() {
-        let places = Places::new("/root/.cargo/bin/watchkeep".into(), "/home/me/watchkeep.toml".into());
+        let places = Places::new("/var/tmp/build/watchkeep".into(), "/var/tmp/watchkeep.toml".into());
         let unit = places.unit();
         assert!(
             unit.contains("\nExecStart=/usr/local/bin/watchkeep run --config /etc/watchkeep/watchkeep.toml\n"),
@@ -249,7 +249,7 @@ mod tests {
             .steps(Path::new("watchkeep.toml"), Path::new("watchkeep.service"))
             .join("\n");
         assert!(
-            steps.contains("install -m 0755 /root/.cargo/bin/watchkeep /usr/local/bin/watchkeep"),
+            steps.contains("install -m 0755 /var/tmp/build/watchkeep /usr/local/bin/watchkeep"),
             "{steps}"
         );
         assert!(
