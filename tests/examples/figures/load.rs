@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use harness::Daemon;
 use harness::http::{self, Request};
 use harness::random::Random;
-use harness::Daemon;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -114,7 +114,7 @@ pub(crate) fn ingest(folder: &Path) {
         }
     });
     let took = began.elapsed().as_secs_f64();
-    let cpu = (daemon.process().cpu() - before).as_secs_f64();
+    let cpu = daemon.process().cpu().saturating_sub(before).as_secs_f64();
     let records = f64::from(u32::try_from(bodies.len() * BATCH).unwrap());
     println!(
         "ingest: {:.0} spans per processor second, {:.0} per second of the clock, {:.1} MiB resident",
@@ -145,11 +145,13 @@ pub(crate) fn day(folder: &Path) {
     let minutes = 6;
     let cpu = daemon.process().cpu();
     (0..minutes).for_each(|_| minute(&daemon));
-    let cpu = daemon.process().cpu() - cpu;
+    let cpu = daemon.process().cpu().saturating_sub(cpu);
     let resident = mib(daemon.process().resident_kib());
     // A stop empties the write-ahead log into the file.
     daemon.stop();
     let grown = journal(&daemon) - before;
     let a_day = grown * 24 * 60 / minutes / 1_000_000;
-    println!("day: {a_day} MB in the journal ({grown} bytes in {minutes} minutes), {cpu:?} of processor time, {resident:.1} MiB resident");
+    println!(
+        "day: {a_day} MB in the journal ({grown} bytes in {minutes} minutes), {cpu:?} of processor time, {resident:.1} MiB resident"
+    );
 }

@@ -7,6 +7,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::panic,
     reason = "a tool for the terminal that measures real time"
@@ -49,7 +50,10 @@ fn mib(kib: u64) -> f64 {
 fn watch(daemon: &mut Daemon, span: Duration) -> (Duration, f64) {
     let before = daemon.process().cpu();
     std::thread::sleep(span);
-    (daemon.process().cpu() - before, mib(daemon.process().resident_kib()))
+    (
+        daemon.process().cpu().saturating_sub(before),
+        mib(daemon.process().resident_kib()),
+    )
 }
 
 /// The daemon with nothing of the user's: this machine's disk and load.
@@ -78,7 +82,10 @@ fn probes(folder: &Path) {
         let probes = status["probes"].as_object()?.values();
         (probes.filter(|probe| probe["status"] == "pass").count() == 500).then_some(())
     });
-    println!("probes: all 500 targets known {:?} after the start was asked for", began.elapsed());
+    println!(
+        "probes: all 500 targets known {:?} after the start was asked for",
+        began.elapsed()
+    );
     let span = Duration::from_secs(100);
     let (cpu, resident) = watch(&mut daemon, span);
     let probed = 500.0 * span.as_secs_f64() / 10.0;
@@ -92,7 +99,8 @@ fn probes(folder: &Path) {
 fn death(folder: &Path) {
     let hook = Webhook::start();
     let mut targets: Vec<Nginx> = (0..15).map(|_| Nginx::start(folder)).collect();
-    let mut text = String::from("[network]\nanchors = []\n[notify.me]\nvia.webhook = { url = { env = \"HOOK_URL\" } }\n");
+    let mut text =
+        String::from("[network]\nanchors = []\n[notify.me]\nvia.webhook = { url = { env = \"HOOK_URL\" } }\n");
     for (number, target) in targets.iter().enumerate() {
         text.push_str(&format!(
             "[probe.target-{number}]\ncheck.http = {{ url = \"{}\" }}\nnotify = [\"me\"]\n",
@@ -117,12 +125,22 @@ fn death(folder: &Path) {
     let mut took: Vec<f64> = (0..count)
         .map(|number| {
             let name = format!("target-{number}");
-            let of_target = |text: &str| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == name);
-            let told = taken.iter().find(|delivery| of_target(&String::from_utf8_lossy(&delivery.request.body)));
+            let of_target = |text: &str| {
+                text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                    .any(|word| word == name)
+            };
+            let told = taken
+                .iter()
+                .find(|delivery| of_target(&String::from_utf8_lossy(&delivery.request.body)));
             let told = told.unwrap_or_else(|| panic!("nobody was told of {name}"));
             told.received.duration_since(died[number]).unwrap().as_secs_f64()
         })
         .collect();
     took.sort_by(f64::total_cmp);
-    println!("death: median {:.1} s, from {:.1} to {:.1} s, of {count}", took[count / 2], took[0], took[count - 1]);
+    println!(
+        "death: median {:.1} s, from {:.1} to {:.1} s, of {count}",
+        took[count / 2],
+        took[0],
+        took[count - 1]
+    );
 }

@@ -2,29 +2,37 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use events::{
-    Clock, Clocks, Composer, Composition, Effects, Envelope, Fact, Factory, House, Job, Look, Moment, Name, ProbeChanged,
-    Reactor, Reason, Recorded, Started, Status, Stop, Timestamp, Views, name_of,
+    BootId, Boottime, Clock, Clocks, Composer, Composition, Effects, Envelope, Fact, Factory, House, Job, Look, Moment,
+    Name, ProbeChanged, Reactor, Reason, Recorded, Started, Status, Stop, Tick, Timestamp, Views, name_of,
 };
 use jiff::SignedDuration;
 use store::{Folder, Journal, Options};
 use tokio::task::JoinSet;
 
-const FACTS: usize = 1_000_000;
+const FACTS: i64 = 1_000_000;
 /// How many are on their way at a time.
 const AT_ONCE: usize = 1000;
 
-struct Wall;
+/// A tick every five seconds: a million facts are eight weeks.
+const STEP: i64 = 5_000_000_000;
 
-impl Clocks for Wall {
+/// Runs from eight weeks ago to now.
+struct Weeks {
+    began: Timestamp,
+    step: AtomicI64,
+}
+
+impl Clocks for Weeks {
     fn now(&self) -> Clock {
-        let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let gone = self.step.load(Ordering::Relaxed) * STEP;
         Clock {
-            wall: Timestamp::from_jiff(jiff::Timestamp::now()),
-            boot: events::Boottime(boot.tv_sec * 1_000_000_000 + boot.tv_nsec),
-            boot_id: events::BootId("figures".to_owned()),
+            wall: Timestamp(self.began.0 + gone),
+            boot: Boottime(gone),
+            boot_id: BootId("figures".to_owned()),
         }
     }
 }
@@ -79,7 +87,10 @@ pub(crate) fn start(folder: &Path) {
     let mut daemon = harness::daemon::Setup::new(folder, "[network]\nanchors = []\n").stopped();
     let data = daemon.data();
     std::fs::create_dir_all(&data).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(fill(&data));
     drop(runtime);
     let size = std::fs::metadata(data.join("journal.db")).unwrap().len() / 1_000_000;
@@ -94,14 +105,27 @@ pub(crate) fn start(folder: &Path) {
         })
         .collect();
     took.sort();
-    println!("start: ready after {:?} (median of 5, after kill -9), from {:?} to {:?}", took[2], took[0], took[4]);
+    println!(
+        "start: ready after {:?} (median of 5, after kill -9), from {:?} to {:?}",
+        took[2], took[0], took[4]
+    );
 }
 
 async fn fill(data: &Path) {
     let folder = Folder::own(data, Timestamp(0), "figures").unwrap();
-    let (journal, writer) = Journal::open(&folder, Options::default(), Arc::new(Nobody), Arc::new(Nobody), Arc::new(Wall))
-        .await
-        .unwrap();
+    let clocks = Arc::new(Weeks {
+        began: Timestamp(Timestamp::from_jiff(jiff::Timestamp::now()).0 - FACTS * STEP),
+        step: AtomicI64::new(0),
+    });
+    let (journal, writer) = Journal::open(
+        &folder,
+        Options::default(),
+        Arc::new(Nobody),
+        Arc::new(Nobody),
+        clocks.clone(),
+    )
+    .await
+    .unwrap();
     let writing = tokio::spawn(async move { writer.run(&Never).await });
     let started = Fact::Started(Started {
         version: "figures".to_owned(),
@@ -117,23 +141,30 @@ async fn fill(data: &Path) {
         if waiting.len() >= AT_ONCE {
             waiting.join_next().await.unwrap().unwrap();
         }
-        let (journal, changed) = (journal.clone(), changed(number));
-        waiting.spawn(async move { journal.submit(changed.into()).await.map(drop).unwrap() });
+        clocks.step.store(number, Ordering::Relaxed);
+        let journal = journal.clone();
+        waiting.spawn(async move { journal.submit(fact(number).into()).await.map(drop).unwrap() });
     }
     while waiting.join_next().await.is_some() {}
     writing.abort();
     let _ended = writing.await;
 }
 
-/// One of 500 probes changes its mind.
-fn changed(number: usize) -> Envelope {
-    let probe: Name = name_of(&format!("target-{}", number % 500));
-    let status = if (number / 500).is_multiple_of(2) { Status::Fail } else { Status::Pass };
-    let look = Look::new(status, if status == Status::Fail { Reason::HttpStatus } else { Reason::Ok }, "HTTP/1.1 503 Service Unavailable");
+/// Four ticks, then one of 500 probes changes its mind.
+fn fact(number: i64) -> Envelope {
+    if number % 5 != 0 {
+        return Envelope::new(name_of("daemon"), name_of("figures"), Fact::Tick(Tick::default()));
+    }
+    let probe: Name = name_of(&format!("target-{}", number / 5 % 500));
+    let (from, to, reason) = if (number / 2500) % 2 == 0 {
+        (Status::Pass, Status::Fail, Reason::HttpStatus)
+    } else {
+        (Status::Fail, Status::Pass, Reason::Ok)
+    };
     let changed = ProbeChanged {
         probe: probe.clone(),
-        from: if status == Status::Fail { Status::Pass } else { Status::Fail },
-        look,
+        from,
+        look: Look::new(to, reason, "HTTP/1.1 503 Service Unavailable"),
         first: None,
     };
     let stream = name_of(&format!("probe/{probe}"));
