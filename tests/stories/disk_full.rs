@@ -199,12 +199,14 @@ fn a_full_disk_refuses_and_pages_still_go_out() {
     disk.empty();
     assert_recovers(&daemon, &mut acknowledged);
     nginx.start_again();
-    let told = hook.wait_for(2, SOON);
-    let kinds: Vec<String> = told
-        .iter()
-        .map(|one| one.request.json()["kind"].as_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(kinds, ["firing", "resolved"]);
+    // The outage, its end, and that facts were refused for want of room.
+    let told = hook.wait_for(3, SOON);
+    let mut told: Vec<String> = told.iter().map(|one| said(&one.request.json())).collect();
+    told.sort();
+    assert_eq!(
+        told,
+        ["firing", "notice: Watchkeep is at a limit: journal_disk", "resolved"]
+    );
     acknowledged.assert_kept(&daemon);
     daemon.process().assert_running();
     assert_eq!(daemon.process().id(), process, "it was restarted");
@@ -212,6 +214,15 @@ fn a_full_disk_refuses_and_pages_still_go_out() {
     // What is there is there for the next process too.
     daemon.crash();
     acknowledged.assert_kept(&daemon);
+}
+
+/// What a message is, and a notice's title.
+fn said(message: &serde_json::Value) -> String {
+    let kind = message["kind"].as_str().unwrap();
+    match kind {
+        "notice" => format!("notice: {}", message["title"].as_str().unwrap()),
+        _ => kind.to_owned(),
+    }
 }
 
 /// A crash is no way out of a full disk, and must not become a second trouble.
