@@ -333,6 +333,29 @@ async fn lookers_disturb_no_beginning() {
     }
 }
 
+/// Several who begin the same job at once, with a child that ends at any moment in between: it is begun once, and all hear how
+/// it ended. It is no act, so that no mark hides a second beginning.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_who_begin_at_once_begin_it_once() {
+    for round in 0..20 {
+        let place = Arc::new(Place::new());
+        let mut beginners = tokio::task::JoinSet::new();
+        for late_ms in [0, 0, 1, 3, 9, 20] {
+            let place = Arc::clone(&place);
+            beginners.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(late_ms)).await;
+                place.run(&place.act(false, "exit 4"), DEADLINE).await.ended
+            });
+        }
+        let ended = beginners.join_all().await;
+        assert!(
+            ended.iter().all(|ended| *ended == exited(4)),
+            "round {round}: {ended:?}"
+        );
+        assert_eq!(place.times_begun(), 1, "round {round}");
+    }
+}
+
 /// A helper that somebody stopped cannot keep its own deadline: the daemon does, and what it runs ends too.
 #[tokio::test]
 async fn a_stopped_child_is_ended_after_its_deadline() {

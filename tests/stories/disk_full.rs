@@ -217,7 +217,7 @@ fn a_full_disk_refuses_and_pages_still_go_out() {
 }
 
 /// What a message is, and a notice's title.
-fn said(message: &serde_json::Value) -> String {
+fn said(message: &Value) -> String {
     let kind = message["kind"].as_str().unwrap();
     match kind {
         "notice" => format!("notice: {}", message["title"].as_str().unwrap()),
