@@ -119,3 +119,108 @@ async fn record(app: &App, name: &Name, change: PulseChange) {
         tracing::warn!(%error, "record how the outward heartbeat fares");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::fs::PermissionsExt,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use config::Source;
+    use events::{Input, Look, ProbeResult, Reason, ServiceId, Status};
+    use jiff::SignedDuration;
+    use store::Expected;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        task::JoinSet,
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::{Running, Setup};
+
+    /// Counts the POSTs that it hears, and answers each with 200.
+    async fn receiver(tasks: &mut JoinSet<()>) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let heard = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&heard);
+        tasks.spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = vec![0; 64 * 1024];
+                if stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                    let _ = stream.write_all(answer).await;
+                }
+            }
+        });
+        (url, heard)
+    }
+
+    async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !holds().await {
+            assert!(Instant::now() < deadline, "waited too long: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// From now on no result of the probe is soon enough; with `silent` false every one is.
+    fn silence(running: &Running, silent: bool) {
+        running.record.journal.expect(vec![Expected {
+            probe: name_of("load"),
+            service: ServiceId::new("load").unwrap(),
+            limit: SignedDuration::from_nanos(if silent { -1 } else { i64::MAX }),
+        }]);
+    }
+
+    async fn passes(running: &Running) {
+        let result = ProbeResult {
+            probe: name_of("load"),
+            service: ServiceId::new("load").unwrap(),
+            planned: running.app.now(),
+            ended: running.app.now(),
+            look: Look::new(Status::Pass, Reason::Ok, String::new()),
+            first: None,
+        };
+        let input = Input::Probe(Box::new(result));
+        running.record.journal.submit_reserved(input).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_does_not_look_gives_no_sign_of_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tasks = JoinSet::new();
+        let (url, heard) = receiver(&mut tasks).await;
+        let place = folder.path().join("url");
+        std::fs::write(&place, url).unwrap();
+        std::fs::set_permissions(&place, PermissionsExt::from_mode(0o600)).unwrap();
+        let text = format!(
+            "[store]\npath = \"{0}/data\"\n[web]\nlisten = \"127.0.0.1:0\"\n[network]\nanchors = []\n[probe.load]\nevery = \
+             \"1d\"\ncheck.load = {{ per_core_over = 1000 }}\n[heartbeat.outward]\nurl = {{ file = \"{0}/url\" }}\nevery = \"1s\"\n",
+            folder.path().display()
+        );
+        let running = crate::start(Setup::new(Source::new("test", text))).await.unwrap();
+        until("signs of life", async || heard.load(Ordering::SeqCst) >= 2).await;
+        silence(&running, true);
+        until("it says that it is not ready", async || {
+            !readiness(&running.app).await.ready
+        })
+        .await;
+        let before = heard.load(Ordering::SeqCst);
+        let watched = Instant::now();
+        until("three intervals", async || watched.elapsed() > Duration::from_secs(3)).await;
+        let after = heard.load(Ordering::SeqCst);
+        assert!(after <= before + 1, "one may have been on its way: {before}, {after}");
+        silence(&running, false);
+        passes(&running).await;
+        until("signs of life again", async || heard.load(Ordering::SeqCst) > after).await;
+        running.stop("the test ends").await;
+    }
+}

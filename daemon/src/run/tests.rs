@@ -55,7 +55,8 @@ async fn results_that_cannot_be_stored_do_not_hold_up_the_watch() {
     // Nobody takes them: the first lot fills the channel.
     let (history, _waiting) = mpsc::channel(1);
     let (results, found) = results::Results::new(running.record.journal.clone(), history);
-    let comparing = tokio::spawn(results.run());
+    let mut comparing = tokio::task::JoinSet::new();
+    comparing.spawn(results.run());
     let result = ProbeResult {
         probe: name_of("shop"),
         service: ServiceId::new("shop").unwrap(),
@@ -92,7 +93,7 @@ async fn results_that_cannot_be_stored_do_not_hold_up_the_watch() {
         assert!(compared.is_ok(), "the watch waits for telemetry");
     }
     drop(found);
-    comparing.await.unwrap();
+    comparing.join_all().await;
     let query = store::FactQuery {
         kinds: vec!["limit_reached".to_owned()],
         limit: 10,
