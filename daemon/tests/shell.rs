@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU16, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -22,6 +22,7 @@ struct Receiver {
     port: u16,
     status: Arc<AtomicU16>,
     heard: Arc<AtomicUsize>,
+    bodies: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Receiver {
@@ -32,11 +33,13 @@ impl Receiver {
             port: listener.local_addr().unwrap().port(),
             status: Arc::new(AtomicU16::new(status)),
             heard: Arc::default(),
+            bodies: Arc::default(),
         };
         let (status, heard) = (Arc::clone(&receiver.status), Arc::clone(&receiver.heard));
+        let bodies = Arc::clone(&receiver.bodies);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let _ = answer(stream, &status, &heard);
+                let _ = answer(stream, &status, &heard, &bodies);
             }
         });
         receiver
@@ -47,7 +50,12 @@ impl Receiver {
     }
 }
 
-fn answer(mut stream: TcpStream, status: &AtomicU16, heard: &AtomicUsize) -> std::io::Result<()> {
+fn answer(
+    mut stream: TcpStream,
+    status: &AtomicU16,
+    heard: &AtomicUsize,
+    bodies: &Mutex<Vec<Value>>,
+) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut lines = BufReader::new(stream.try_clone()?);
     let (mut length, mut posted) = (0, false);
@@ -63,7 +71,9 @@ fn answer(mut stream: TcpStream, status: &AtomicU16, heard: &AtomicUsize) -> std
             break;
         }
     }
-    lines.take(length).read_to_end(&mut Vec::new())?;
+    let mut body = Vec::new();
+    lines.take(length).read_to_end(&mut body)?;
+    bodies.lock().unwrap().extend(serde_json::from_slice::<Value>(&body));
     heard.fetch_add(usize::from(posted), Ordering::SeqCst);
     let status = status.load(Ordering::SeqCst);
     write!(
@@ -444,4 +454,31 @@ fn what_init_writes_for_systemd_passes_check_and_says_the_steps() {
     assert!(unit.contains(" run --config /etc/watchkeep/watchkeep.toml\n"), "{unit}");
     let said = place.said("init --systemd", 1);
     assert!(said.contains("left alone"), "{said}");
+}
+
+#[test]
+fn what_waits_for_a_destination_that_was_renamed_is_told_to_the_new_one_with_its_rule() {
+    let (dead, alive) = (Receiver::new(503), Receiver::new(204));
+    let of = |destination: &str, secret: &str| {
+        format!(
+            "[notify.{destination}]\nvia.webhook = {{ url = {{ file = \"HERE/{secret}\" }} }}\n[probe.shop]\nevery = \
+             \"1s\"\ncheck.tcp = {{ address = \"127.0.0.1:9\" }}\n[alert.shop-down]\nwhen = \"not up(shop)\"\nfor = \
+             \"1s\"\nnotify = [\"{destination}\"]\n"
+        )
+    };
+    let mut place = Place::new(&of("old", "dead"));
+    place.secret("dead", &dead.url());
+    place.secret("alive", &alive.url());
+    place.start();
+    place.wait("the page is refused", |_| dead.heard.load(Ordering::SeqCst) >= 1);
+    place.configure("", &of("new", "alive"));
+    place.signal("-HUP");
+    place.wait("the new one is told", |_| !alive.bodies.lock().unwrap().is_empty());
+    let told = alive.bodies.lock().unwrap().first().cloned().unwrap();
+    let title = field(&told, "title");
+    assert_eq!(
+        title, "Messages do not reach old: it was not told that shop-down fires",
+        "{told}"
+    );
+    assert!(field(&told, "text").contains("More: watchkeep why "), "{told}");
 }
