@@ -167,15 +167,25 @@ impl Report {
 #[async_trait]
 impl Children for RunDirectories {
     async fn find(&self, job: JobId) -> Found {
-        found(&self.directory(job))
+        let directory = self.directory(job);
+        directory.find().unwrap_or_else(|error| {
+            untold(&directory, &error);
+            Found::Running
+        })
     }
 
     async fn follow(&self, job: JobId, lines: &dyn Lines, stop: &dyn Stop) -> Followed {
         let directory = self.directory(job);
         let (mut report, mut watch) = (Report::of(&directory), Watch::new());
+        let mut is_told = false;
         loop {
             // First how it stands, then what it reported: nothing is reported after the end.
-            let found = found(&directory);
+            let found = directory.find().unwrap_or_else(|error| {
+                if !std::mem::replace(&mut is_told, true) {
+                    untold(&directory, &error);
+                }
+                Found::Running
+            });
             let passed = report.pass_on(lines).await;
             match found {
                 Found::Ended(end) if passed => return Followed::Ended(end),
@@ -230,10 +240,7 @@ impl Children for RunDirectories {
     }
 }
 
-/// What is found; a directory that cannot be looked at may have a child that lives.
-fn found(directory: &RunDirectory) -> Found {
-    directory.find().unwrap_or_else(|error| {
-        tracing::warn!(directory = %directory.path().display(), %error, "look for a child");
-        Found::Running
-    })
+/// A directory that cannot be looked at may have a child that lives.
+fn untold(directory: &RunDirectory, error: &io::Error) {
+    tracing::warn!(directory = %directory.path().display(), %error, "look for a child; it is taken to live");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use events::{
     Attempt, BackupCaptured, BackupFailed, BackupProved, BackupStage, BackupVerified, Envelope, Fact, Input, Key, Name,
-    Reporter, SnapshotsPruned, Timestamp, name_of,
+    Reporter, SnapshotsPruned, SubmitError, Timestamp, name_of,
 };
 use jiff::SignedDuration;
 use outbound::child::Lines;
@@ -51,21 +51,22 @@ impl Recorder<'_> {
             again: None,
         };
         for _ in 0..TRIES {
-            if self.record(self.failed(failed.clone()), "end").await {
-                return true;
+            match self.record(self.failed(failed.clone()), "end").await {
+                Ok(()) => return true,
+                Err(SubmitError::Stopping) => return false,
+                Err(_) => tokio::time::sleep(AGAIN).await,
             }
-            tokio::time::sleep(AGAIN).await;
         }
         false
     }
 
     /// Submits a fact of this attempt; asking again with the same key is harmless.
-    async fn record(&self, fact: Fact, what: &str) -> bool {
+    async fn record(&self, fact: Fact, what: &str) -> Result<(), SubmitError> {
         let envelope = Envelope::new(name_of(&format!("backup/{}", self.backup)), name_of("worker"), fact);
         let Ok(key) = Key::new(format!("{}/{}/{what}", self.attempt.job.id, self.attempt.number)) else {
-            return true;
+            return Ok(());
         };
-        self.report.submit(Input::from(envelope.keyed(key))).await.is_ok()
+        self.report.submit(Input::from(envelope.keyed(key))).await.map(drop)
     }
 
     fn fact(&self, step: Step) -> Option<Fact> {
@@ -156,7 +157,7 @@ impl Lines for Recorder<'_> {
             _ => {}
         }
         match self.fact(step) {
-            Some(fact) => self.record(fact, &number.to_string()).await,
+            Some(fact) => self.record(fact, &number.to_string()).await.is_ok(),
             None => true,
         }
     }

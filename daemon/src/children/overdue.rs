@@ -15,6 +15,8 @@ use crate::clock::MachineClocks;
 
 /// A child ends itself at its deadline, with what it runs, and has its own grace and some more for that.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What a child is given of which nobody can read how long it was: as long as anything may take.
+const UNKNOWN: Duration = Duration::from_hours(24);
 /// How long after it was killed a child is waited for: one that the kernel does not let go must not hold up its queue.
 const GIVEN_UP: Duration = Duration::from_secs(30);
 
@@ -41,7 +43,7 @@ impl Watch {
         if self.known.is_none() {
             self.known = directory.limit().map(|limit| (age(directory), limit));
         }
-        let (age, limit) = self.known?;
+        let (age, limit) = self.known.unwrap_or((Duration::ZERO, UNKNOWN));
         if age.saturating_add(self.since.elapsed()) < limit.saturating_add(PATIENCE) {
             return None;
         }
