@@ -95,7 +95,7 @@ impl Notifier {
             self.fired(incident, post);
         } else if phase.resolves() {
             let about = About::Resolved { incident: incident.id };
-            for destination in self.known(&incident.told_to) {
+            for destination in self.audience(incident) {
                 post.send(destination, about.clone(), "");
             }
         }
@@ -109,6 +109,16 @@ impl Notifier {
         let about = About::Firing { incident: incident.id };
         for destination in self.known(&incident.terms.notify) {
             post.send(destination, about.clone(), "");
+        }
+    }
+
+    /// Who was told that it began; when none of them is configured any more, everybody: somebody has to hear how it goes on.
+    fn audience<'a>(&'a self, incident: &'a Incident) -> Vec<&'a Name> {
+        let known: Vec<&Name> = self.known(&incident.told_to).collect();
+        if known.is_empty() && incident.told {
+            self.destinations.all.iter().collect()
+        } else {
+            known
         }
     }
 
@@ -158,7 +168,7 @@ impl Notifier {
             incident: incident.id,
             reminder: incident.reminders,
         };
-        for destination in self.known(&incident.told_to) {
+        for destination in self.audience(incident) {
             if !is_waiting(post.views, incident, destination) {
                 post.send(destination, about.clone(), &incident.reminders.to_string());
             }

@@ -4,7 +4,6 @@
 
 mod histories;
 mod play;
-mod scale;
 mod texts;
 
 use events::Work;
@@ -475,6 +474,22 @@ fn what_was_not_told_is_said_with_its_rule_and_incident() {
         panic!("the second job tells of the first")
     };
     assert_eq!(about.incident(), Some(incident), "it is in the incident's thread");
+}
+
+#[test]
+fn the_end_of_an_incident_is_told_though_its_destination_was_renamed() {
+    let mut play = Play::new(NEAR);
+    play.play("0:00 probe shop fail timeout\n1:00");
+    play.configure(&NEAR.replace("\"me\"", "\"you\""));
+    play.play("2:00 probe shop pass\n4:00");
+    assert_eq!(
+        play.said(),
+        trimmed(
+            "0:15 me <- FIRING shop is down: no answer before the deadline
+             3:00 you <- RESOLVED shop is up again, was down 3m"
+        )
+    );
+    play.check_replay();
 }
 
 #[test]
