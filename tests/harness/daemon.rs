@@ -389,7 +389,9 @@ fn kill_leftovers(folder: &Path) {
 #[must_use]
 pub fn binary() -> PathBuf {
     let programs = tools::programs();
-    let mut paths = ["watchkeep-under-test", "watchkeep"].map(|name| programs.join(name)).into_iter();
+    let mut paths = ["watchkeep-under-test", "watchkeep"]
+        .map(|name| programs.join(name))
+        .into_iter();
     paths
         .find(|path| path.exists())
         .unwrap_or_else(|| panic!("{} has no watchkeep: build the whole workspace", programs.display()))

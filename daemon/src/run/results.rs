@@ -69,21 +69,19 @@ impl Results {
     /// What comes within a second of the first, or until it may be news. Empty when nobody sends any more.
     async fn together(&mut self) -> Vec<ProbeResult> {
         let mut results = Vec::new();
-        self.waiting.recv_many(&mut results, BATCH_MAX).await;
+        let mut latest = self.waiting.recv_many(&mut results, BATCH_MAX).await;
         let until = Instant::now() + TOGETHER;
-        while results.len() < BATCH_MAX && !self.has_news(&results) {
+        while latest > 0 && results.len() < BATCH_MAX && !self.has_news(results.iter().rev().take(latest)) {
             let room = BATCH_MAX - results.len();
-            match timeout_at(until, self.waiting.recv_many(&mut results, room)).await {
-                Ok(1..) => {}
-                _ => break,
-            }
+            let more = timeout_at(until, self.waiting.recv_many(&mut results, room)).await;
+            latest = more.unwrap_or(0);
         }
         results
     }
 
-    fn has_news(&self, results: &[ProbeResult]) -> bool {
+    fn has_news<'a>(&self, mut results: impl Iterator<Item = &'a ProbeResult>) -> bool {
         let views = self.journal.views().now_or_never();
-        views.is_none_or(|views| results.iter().any(|result| is_news(&views, result)))
+        views.is_none_or(|views| results.any(|result| is_news(&views, result)))
     }
 
     /// Reserved: an outage is seen and told while the disk is full, too.
