@@ -23,7 +23,7 @@ use self::{
 };
 use super::{
     Endpoint, Probe, ProbeKind,
-    line::Route,
+    line::{Route, Talk, tls_client},
     stopwatch::Stopwatch,
     why::{self, evidence},
 };
@@ -132,15 +132,7 @@ struct HttpProbe {
 
 impl HttpCheck {
     fn route(&self, context: &Context) -> Result<Route, Mistake> {
-        let tls = context.tls();
-        let config = match (self.url.is_https(), &self.ca) {
-            (false, _) => None,
-            (true, None) => Some(tls.client()),
-            (true, Some(ca)) => Some(tls.client_trusting(ca).map_err(|error| {
-                Mistake::at(ca.span(), outbound::chain(&error))
-                    .help("give the path of a PEM file with the authority's certificate")
-            })?),
-        };
+        let config = tls_client(context, self.url.is_https(), self.ca.as_ref())?;
         let host = self.url.host().trim_start_matches('[').trim_end_matches(']');
         Route::new(context, Endpoint::known(host, self.url.port()), config)
             .ok_or_else(|| Mistake::at(self.url.span(), format!("no certificate can be for the name {host:?}")))
@@ -187,30 +179,28 @@ impl ProbeKind for HttpCheck {
 impl Probe for HttpProbe {
     async fn look(&self, deadline: Instant) -> Look {
         let mut watch = Stopwatch::start();
-        let mut certificate = None;
         let look = match self.route.open(&mut watch, deadline).await {
             Err(look) => look,
-            Ok(mut line) => {
-                certificate = line.certificate_expires;
-                let exchange = Exchange {
-                    request: &self.request.bytes,
-                    is_head: self.is_head,
-                    body_max: self.conditions.body_wanted(),
-                };
-                match timeout_at(deadline, exchange.run(line.stream.as_mut(), &mut watch)).await {
-                    Err(_) => why::fail(Reason::Timeout, "connected, but no whole answer before the deadline"),
-                    Ok(Err(look)) => look,
-                    Ok(Ok(answer)) => self.judge(&answer, watch.elapsed()),
-                }
-            }
+            Ok(mut stream) => self.ask(stream.as_mut(), &mut watch, deadline).await,
         };
-        let mut look = watch.stamp(look);
-        look.certificate_expires = look.certificate_expires.or(certificate);
-        look
+        watch.stamp(look)
     }
 }
 
 impl HttpProbe {
+    async fn ask(&self, stream: &mut dyn Talk, watch: &mut Stopwatch, deadline: Instant) -> Look {
+        let exchange = Exchange {
+            request: &self.request.bytes,
+            is_head: self.is_head,
+            body_max: self.conditions.body_wanted(),
+        };
+        match timeout_at(deadline, exchange.run(stream, watch)).await {
+            Err(_) => why::fail(Reason::Timeout, "connected, but no whole answer before the deadline"),
+            Ok(Err(look)) => look,
+            Ok(Ok(answer)) => self.judge(&answer, watch.elapsed()),
+        }
+    }
+
     fn judge(&self, answer: &Answer, took: Duration) -> Look {
         let objection = if self.status.holds(answer.status) {
             self.conditions.objection(answer)

@@ -1,7 +1,8 @@
 //! A connection to talk over, with or without TLS, for the probes that need one.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
+use config::{Located, Mistake};
 use events::{Look, Reason, Timestamp};
 use outbound::{Context, Policy};
 use rustls::{
@@ -33,10 +34,20 @@ pub(crate) struct Route {
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
 
-/// An open connection.
-pub(crate) struct Line {
-    pub(crate) stream: Box<dyn Talk>,
-    pub(crate) certificate_expires: Option<Timestamp>,
+/// The TLS of a probe, when it speaks TLS: the system's authorities, or the one given.
+pub(crate) fn tls_client(
+    context: &Context,
+    is_tls: bool,
+    ca: Option<&Located<PathBuf>>,
+) -> Result<Option<Arc<ClientConfig>>, Mistake> {
+    match (is_tls, ca) {
+        (false, _) => Ok(None),
+        (true, None) => Ok(Some(context.tls().client())),
+        (true, Some(ca)) => context.tls().client_trusting(ca).map(Some).map_err(|error| {
+            Mistake::at(ca.span(), outbound::chain(&error))
+                .help("give the path of a PEM file with the authority's certificate")
+        }),
+    }
 }
 
 impl Route {
@@ -54,7 +65,7 @@ impl Route {
     }
 
     /// Opens a connection; the error is the look.
-    pub(crate) async fn open(&self, watch: &mut Stopwatch, deadline: Instant) -> Result<Line, Look> {
+    pub(crate) async fn open(&self, watch: &mut Stopwatch, deadline: Instant) -> Result<Box<dyn Talk>, Look> {
         let (host, port) = (self.endpoint.host(), self.endpoint.port());
         let connected = self
             .context
@@ -64,19 +75,14 @@ impl Route {
         watch.parts.resolve_us = connected.resolve.map(micros);
         watch.parts.connect_us = Some(micros(connected.connect));
         let Some((config, name)) = &self.tls else {
-            return Ok(Line {
-                stream: Box::new(connected.stream),
-                certificate_expires: None,
-            });
+            return Ok(Box::new(connected.stream));
         };
         let began = Instant::now();
         let stream = handshake(Arc::clone(config), name.clone(), connected.stream, deadline).await?;
         watch.parts.tls_us = Some(micros(began.elapsed()));
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        Ok(Line {
-            certificate_expires: certificate.and_then(expiry),
-            stream: Box::new(stream),
-        })
+        watch.certificate_expires = certificate.and_then(expiry);
+        Ok(Box::new(stream))
     }
 }
 

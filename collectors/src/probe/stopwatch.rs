@@ -1,8 +1,8 @@
-//! Where the time of a look went.
+//! Where the time of a look went, and what was seen on the way.
 
 use std::time::Duration;
 
-use events::{Look, Timings};
+use events::{Look, Timestamp, Timings};
 use tokio::time::Instant;
 
 /// Runs from the begin of a look.
@@ -11,6 +11,8 @@ pub(crate) struct Stopwatch {
     began: Instant,
     /// The parts so far.
     pub(crate) parts: Timings,
+    /// End of the certificate that was shown on the way.
+    pub(crate) certificate_expires: Option<Timestamp>,
 }
 
 impl Stopwatch {
@@ -18,6 +20,7 @@ impl Stopwatch {
         Self {
             began: Instant::now(),
             parts: Timings::default(),
+            certificate_expires: None,
         }
     }
 
@@ -26,11 +29,14 @@ impl Stopwatch {
         self.began.elapsed()
     }
 
-    /// The look, with the parts and the total.
+    /// The look, with the parts and the total, and the certificate unless it is about another one.
     pub(crate) fn stamp(self, look: Look) -> Look {
         let total_us = micros(self.elapsed());
-        let timings = Timings { total_us, ..self.parts };
-        Look { timings, ..look }
+        Look {
+            timings: Timings { total_us, ..self.parts },
+            certificate_expires: look.certificate_expires.or(self.certificate_expires),
+            ..look
+        }
     }
 }
 

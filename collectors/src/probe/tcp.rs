@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Endpoint, Probe, ProbeKind,
-    line::{Route, Talk},
+    line::{Route, Talk, tls_client},
     stopwatch::{Stopwatch, micros},
     why,
 };
@@ -63,14 +63,7 @@ impl ProbeKind for TcpCheck {
     }
 
     fn build(&self, context: &Context) -> Result<Box<dyn Probe>, Mistake> {
-        let config = match (self.tls, &self.ca) {
-            (false, _) => None,
-            (true, None) => Some(context.tls().client()),
-            (true, Some(ca)) => {
-                let config = context.tls().client_trusting(ca);
-                Some(config.map_err(|error| Mistake::at(ca.span(), outbound::chain(&error)))?)
-            }
-        };
+        let config = tls_client(context, self.tls, self.ca.as_ref())?;
         let endpoint = (*self.address).clone();
         let no_name = || {
             Mistake::at(
@@ -103,17 +96,11 @@ impl ProbeKind for TcpCheck {
 impl Probe for TcpProbe {
     async fn look(&self, deadline: Instant) -> Look {
         let mut watch = Stopwatch::start();
-        let mut certificate = None;
         let look = match self.route.open(&mut watch, deadline).await {
             Err(look) => look,
-            Ok(mut line) => {
-                certificate = line.certificate_expires;
-                self.talk(line.stream.as_mut(), &mut watch, deadline).await
-            }
+            Ok(mut stream) => self.talk(stream.as_mut(), &mut watch, deadline).await,
         };
-        let mut look = watch.stamp(look);
-        look.certificate_expires = look.certificate_expires.or(certificate);
-        look
+        watch.stamp(look)
     }
 }
 
