@@ -27,7 +27,7 @@ use self::judge::Messages;
 use self::load::Load;
 
 /// How often the daemon is killed unless `WATCHKEEP_KILLS` says otherwise.
-const KILLS: usize = 100;
+const KILLS: usize = 300;
 /// How long a moment that has to come is waited for before the kill comes all the same.
 const MOMENT: Duration = Duration::from_secs(6);
 /// How long everything that waits may take once all is well: the longest back-off is part of it.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use self::driver::{Control, Life};
 
 /// How many cuts unless `WATCHKEEP_CUTS` says otherwise.
-const CUTS: usize = 400;
+const CUTS: usize = 1000;
 /// Syncs that fail, each in a run of its own.
 const FAILURES: usize = 20;
 /// Cuts of each of those runs.
