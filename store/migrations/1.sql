@@ -90,6 +90,7 @@ CREATE TABLE job (
     queued_at       INTEGER NOT NULL,
     state           TEXT NOT NULL,
     attempts        INTEGER NOT NULL,
+    failures        INTEGER NOT NULL DEFAULT 0,
     crashed         INTEGER NOT NULL,
     composed        TEXT,
     failure         TEXT,

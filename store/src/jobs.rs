@@ -160,7 +160,8 @@ impl Jobs {
         if entry.crashes() >= entry::CRASHES_MAX {
             let why = format!("{} attempts ended with the process that made them", entry.crashes());
             if entry.job.on_crash == OnCrash::Resend {
-                self.later(&entry, &why, None).await?;
+                let wait = back_off(id, entry.failures.max(entry::CRASHES_MAX), None);
+                self.wait(&entry, &why, entry.failures, wait).await?;
                 return Ok(Begun::Postponed);
             }
             self.finish(&entry, Ending::Parked, &why).await?;
@@ -216,7 +217,11 @@ impl Jobs {
             }
             Outcome::Failed { why } => self.finish(&entry, Ending::Failed, &why).await,
             Outcome::Held { why } => self.finish(&entry, Ending::Held, &why).await,
-            Outcome::Later { why, not_before } => self.later(&entry, &cut(&why), not_before).await,
+            Outcome::Later { why, not_before } => {
+                let failures = entry.failures.saturating_add(1);
+                let wait = back_off(entry.job.id, failures, not_before);
+                self.wait(&entry, &cut(&why), failures, wait).await
+            }
         }
     }
 
@@ -235,20 +240,20 @@ impl Jobs {
         Ok(())
     }
 
-    /// After a failed attempt: waits, or ends what expired.
-    async fn later(&self, entry: &Entry, why: &str, asked: Option<SignedDuration>) -> Result<(), SubmitError> {
+    /// After an attempt that came to nothing: waits, or ends what expired.
+    async fn wait(&self, entry: &Entry, why: &str, failures: u32, wait: SignedDuration) -> Result<(), SubmitError> {
         let now = self.now();
         let left = entry.left_until_expiry(now);
         if left.is_some_and(|left| left <= SignedDuration::ZERO) {
             return self.finish(entry, Ending::Expired, why).await;
         }
         let id = entry.job.id;
-        let wait = back_off(id, entry.attempts, asked);
         let wait = left.map_or(wait, |left| wait.min(left));
         let clock = self.journal.shared.clocks.now();
         let change = JobChange::Later {
             job: id,
             why: why.to_owned(),
+            failures,
             not_before: clock.boot.plus(wait),
             boot_id: clock.boot_id,
         };

@@ -306,13 +306,16 @@ fn kills() -> usize {
 fn settle(house: &mut House) -> Messages {
     house.heal();
     house.daemon.start_again();
-    wait::until("every job to come to its end", SETTLE, || {
+    let mut last = String::new();
+    let settled = wait::try_until(SETTLE, || {
         let answer = house.daemon.api("GET", "/api/v1/status", b"").ok()?.json();
+        last = format!("jobs {:#}, incidents {:#}", answer["jobs"], answer["incidents"]);
         let up = |name: &&str| answer["probes"][*name]["status"] == "pass";
         let quiet = answer["jobs"].as_array().is_some_and(Vec::is_empty)
             && answer["incidents"].as_object().is_some_and(serde_json::Map::is_empty);
         (quiet && PROBES.iter().all(up)).then_some(())
     });
+    assert!(settled.is_some(), "something does not come to its end: {last}");
     let messages = Messages::read(&house.daemon);
     assert_eq!(messages.waiting(), 0);
     messages

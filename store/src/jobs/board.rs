@@ -130,10 +130,12 @@ impl Board {
             JobChange::Later {
                 job,
                 why,
+                failures,
                 boot_id,
                 not_before,
             } => self.edit(job, |entry| {
                 entry.failure = Some(why);
+                entry.failures = failures;
                 entry.not_before = Some((boot_id, not_before));
                 entry.left = false;
                 entry.crashed = 0;

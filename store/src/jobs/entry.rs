@@ -28,6 +28,8 @@ pub(crate) struct Entry {
     pub(crate) job: Job,
     pub(crate) queued_at: Elapsed,
     pub(crate) attempts: u32,
+    /// Attempts that failed: only they lengthen the wait, not those that ended with their process.
+    pub(crate) failures: u32,
     /// Attempts in a row that ended with their process and were followed by another one.
     pub(crate) crashed: u32,
     pub(crate) composed: Option<String>,
@@ -52,6 +54,7 @@ impl Entry {
             job,
             queued_at,
             attempts: 0,
+            failures: 0,
             crashed: 0,
             composed: None,
             failure: None,
@@ -117,6 +120,7 @@ pub(crate) enum JobChange {
     Later {
         job: JobId,
         why: String,
+        failures: u32,
         boot_id: BootId,
         not_before: Boottime,
     },
@@ -147,13 +151,15 @@ pub(crate) async fn write_change(
         JobChange::Later {
             job,
             why,
+            failures,
             boot_id,
             not_before,
         } => query(
-            "UPDATE job SET state = 'waiting', crashed = 0, failure = ?, not_before = ?, not_before_boot = ? WHERE id = ? AND state \
-             <> 'ended'",
+            "UPDATE job SET state = 'waiting', crashed = 0, failure = ?, failures = ?, not_before = ?, not_before_boot = ? \
+             WHERE id = ? AND state <> 'ended'",
         )
         .bind(why.clone())
+        .bind(i64::from(*failures))
         .bind(not_before.0)
         .bind(boot_id.0.clone())
         .bind(job.to_string()),
@@ -188,7 +194,7 @@ pub(crate) async fn load_jobs(connection: &mut SqliteConnection, new_process: bo
         execute(connection, left).await.map_err(StoreError::database(doing))?;
     }
     let rows = query(
-        "SELECT place, id, job, queued_at, state, attempts, crashed, composed, failure, not_before, not_before_boot \
+        "SELECT place, id, job, queued_at, state, attempts, failures, crashed, composed, failure, not_before, not_before_boot \
          FROM job WHERE state <> 'ended' ORDER BY place",
     )
     .fetch_all(connection)
@@ -226,6 +232,7 @@ fn columns(row: &SqliteRow) -> Result<(String, Entry), sqlx::Error> {
     };
     let entry = Entry {
         attempts: small(row.try_get("attempts")?),
+        failures: small(row.try_get("failures")?),
         crashed: small(row.try_get("crashed")?),
         composed: row.try_get("composed")?,
         failure: row.try_get("failure")?,
@@ -243,15 +250,15 @@ const BACK_OFF_MIN: SignedDuration = SignedDuration::from_secs(5);
 const BACK_OFF_MAX: SignedDuration = SignedDuration::from_hours(1);
 
 /// How long to wait after a failed attempt: what the other side asked for, up to an hour; else 5 s, doubling to 1 h, 20 %
-/// more or less, by job and attempt, so that many jobs do not come back at once.
-pub(crate) fn back_off(job: JobId, attempt: u32, asked: Option<SignedDuration>) -> SignedDuration {
+/// more or less, by job and failure, so that many jobs do not come back at once.
+pub(crate) fn back_off(job: JobId, failures: u32, asked: Option<SignedDuration>) -> SignedDuration {
     if let Some(asked) = asked {
         return asked.clamp(BACK_OFF_MIN, BACK_OFF_MAX);
     }
-    let doublings = attempt.saturating_sub(1).min(20);
+    let doublings = failures.saturating_sub(1).min(20);
     let plain = nanos(BACK_OFF_MIN).saturating_mul(1_i64 << doublings);
     let plain = plain.min(nanos(BACK_OFF_MAX));
-    let hash = blake3::hash(format!("{job}/{attempt}").as_bytes());
+    let hash = blake3::hash(format!("{job}/{failures}").as_bytes());
     let [low, high, ..] = *hash.as_bytes();
     let spread = i64::from(u16::from_le_bytes([low, high])); // 0 to 65,535: 80 % to 120 %
     let jittered = plain / 10 * 8 + plain / 10 * 4 / 65_536 * spread;
