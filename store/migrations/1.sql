@@ -94,6 +94,7 @@ CREATE TABLE job (
     crashed         INTEGER NOT NULL,
     composed        TEXT,
     failure         TEXT,
+    asked           INTEGER NOT NULL DEFAULT 0,
     not_before      INTEGER,
     not_before_boot TEXT
 ) STRICT;

@@ -1,7 +1,7 @@
 //! Jobs: taken by workers once the decision is committed, and brought to an end that is a fact.
 //!
 //! Within a queue jobs run one by one, in the order in which they were queued; a job that waits in back-off holds up
-//! only its own queue. The lock on the data folder is the lease: a new process owns all jobs at once.
+//! only its own queue, and what is queued behind a message makes it try again at once. The lock on the data folder is the lease: a new process owns all jobs at once.
 
 mod board;
 mod entry;
@@ -32,6 +32,13 @@ const WHY_MAX: usize = 500;
 #[derive(Clone)]
 pub struct Jobs {
     journal: Journal,
+}
+
+/// How long a job waits after an attempt that came to nothing.
+struct Wait {
+    wait: SignedDuration,
+    failures: u32,
+    asked: bool,
 }
 
 /// A job that is due and that nobody else gets. Dropped after [`Jobs::begin`] without [`Jobs::end`] (a worker that
@@ -161,7 +168,16 @@ impl Jobs {
             let why = format!("{} attempts ended with the process that made them", entry.crashes());
             if entry.job.on_crash == OnCrash::Resend {
                 let wait = back_off(id, entry.failures.max(entry::CRASHES_MAX), None);
-                self.wait(&entry, &why, entry.failures, wait).await?;
+                self.wait(
+                    &entry,
+                    &why,
+                    Wait {
+                        wait,
+                        failures: entry.failures,
+                        asked: false,
+                    },
+                )
+                .await?;
                 return Ok(Begun::Postponed);
             }
             self.finish(&entry, Ending::Parked, &why).await?;
@@ -219,8 +235,9 @@ impl Jobs {
             Outcome::Held { why } => self.finish(&entry, Ending::Held, &why).await,
             Outcome::Later { why, not_before } => {
                 let failures = entry.failures.saturating_add(1);
-                let wait = back_off(entry.job.id, failures, not_before);
-                self.wait(&entry, &cut(&why), failures, wait).await
+                let wait = back_off(entry.job.id, if entry.hurried { 1 } else { failures }, not_before);
+                let asked = not_before.is_some();
+                self.wait(&entry, &cut(&why), Wait { wait, failures, asked }).await
             }
         }
     }
@@ -241,7 +258,8 @@ impl Jobs {
     }
 
     /// After an attempt that came to nothing: waits, or ends what expired.
-    async fn wait(&self, entry: &Entry, why: &str, failures: u32, wait: SignedDuration) -> Result<(), SubmitError> {
+    async fn wait(&self, entry: &Entry, why: &str, wait: Wait) -> Result<(), SubmitError> {
+        let Wait { wait, failures, asked } = wait;
         let now = self.now();
         let left = entry.left_until_expiry(now);
         if left.is_some_and(|left| left <= SignedDuration::ZERO) {
@@ -255,6 +273,7 @@ impl Jobs {
             why: why.to_owned(),
             failures,
             not_before: clock.boot.plus(wait),
+            asked,
             boot_id: clock.boot_id,
         };
         let news = entry.failure.as_deref() != Some(why);

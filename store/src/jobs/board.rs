@@ -70,6 +70,7 @@ impl Board {
                 entry.stopped = known.stopped;
                 entry.tried = known.tried;
                 entry.begun_at = known.begun_at;
+                entry.hurried = known.hurried;
             }
             self.insert(entry);
         }
@@ -109,7 +110,13 @@ impl Board {
     pub(crate) fn apply(&mut self, change: JobChange, place: Option<i64>) {
         match change {
             JobChange::Queued { job, at } => match place {
-                Some(place) => self.insert(Entry::new(place, *job, at)),
+                Some(place) => {
+                    let head = self.queues.get_mut(&job.queue).and_then(BTreeMap::first_entry);
+                    if let Some(mut head) = head {
+                        head.get_mut().hurry();
+                    }
+                    self.insert(Entry::new(place, *job, at));
+                }
                 None => tracing::error!(job = %job.id, "a job was queued twice; the first one stands"),
             },
             JobChange::Started { job, composed } => self.edit(job, |entry| {
@@ -133,9 +140,11 @@ impl Board {
                 failures,
                 boot_id,
                 not_before,
+                asked,
             } => self.edit(job, |entry| {
                 entry.failure = Some(why);
                 entry.failures = failures;
+                (entry.asked, entry.hurried) = (asked, false);
                 entry.not_before = Some((boot_id, not_before));
                 entry.left = false;
                 entry.crashed = 0;

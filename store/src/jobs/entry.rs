@@ -36,6 +36,10 @@ pub(crate) struct Entry {
     pub(crate) failure: Option<String>,
     /// Until when it waits after a failed attempt; in another boot it waits no longer.
     pub(crate) not_before: Option<(BootId, Boottime)>,
+    /// The other side asked for that wait: nothing shortens it.
+    pub(crate) asked: bool,
+    /// Something new was queued behind it while an attempt ran.
+    pub(crate) hurried: bool,
     /// An attempt was begun of which nobody knows the outcome.
     pub(crate) left: bool,
     /// That attempt was cut short by an orderly stop, which is no crash.
@@ -59,6 +63,8 @@ impl Entry {
             composed: None,
             failure: None,
             not_before: None,
+            asked: false,
+            hurried: false,
             left: false,
             stopped: false,
             tried: false,
@@ -84,7 +90,21 @@ impl Entry {
             .not_before
             .as_ref()
             .map_or(SignedDuration::MIN, |(boot_id, boot)| by_boot(boot_id, *boot));
-        due.max(back_off)
+        let again = |begun: Boottime| begun.plus(BACK_OFF_MIN).since(clock.boot);
+        let spacing = self
+            .begun_at
+            .filter(|_| self.failures > 0)
+            .map_or(SignedDuration::MIN, again);
+        due.max(back_off).max(spacing)
+    }
+
+    /// Something new waits behind it: the other side may be well again, and a page must not wait for the back-off of an
+    /// older one.
+    pub(crate) fn hurry(&mut self) {
+        if self.job.on_crash == OnCrash::Resend && !self.asked {
+            self.not_before = None;
+            self.hurried = self.hold != Hold::Free;
+        }
     }
 
     /// True when its time ran out, and an attempt was made since the start.
@@ -123,6 +143,7 @@ pub(crate) enum JobChange {
         failures: u32,
         boot_id: BootId,
         not_before: Boottime,
+        asked: bool,
     },
     /// An attempt was cut short by an orderly stop.
     Stopped { job: JobId },
@@ -154,12 +175,14 @@ pub(crate) async fn write_change(
             failures,
             boot_id,
             not_before,
+            asked,
         } => query(
-            "UPDATE job SET state = 'waiting', crashed = 0, failure = ?, failures = ?, not_before = ?, not_before_boot = ? \
-             WHERE id = ? AND state <> 'ended'",
+            "UPDATE job SET state = 'waiting', crashed = 0, failure = ?, failures = ?, asked = ?, not_before = ?, not_before_boot \
+             = ? WHERE id = ? AND state <> 'ended'",
         )
         .bind(why.clone())
         .bind(i64::from(*failures))
+        .bind(*asked)
         .bind(not_before.0)
         .bind(boot_id.0.clone())
         .bind(job.to_string()),
@@ -174,6 +197,12 @@ pub(crate) async fn write_change(
 }
 
 async fn insert(connection: &mut SqliteConnection, job: &Job, at: Elapsed) -> Result<Option<i64>, sqlx::Error> {
+    if job.on_crash == OnCrash::Resend {
+        query("UPDATE job SET not_before = NULL WHERE queue = ? AND state = 'waiting' AND NOT asked")
+            .bind(job.queue.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
     query_scalar(
         "INSERT INTO job (id, queue, job, queued_at, state, attempts, crashed) VALUES (?, ?, ?, ?, 'waiting', 0, 0) ON \
          CONFLICT (id) DO NOTHING RETURNING place",
@@ -194,7 +223,7 @@ pub(crate) async fn load_jobs(connection: &mut SqliteConnection, new_process: bo
         execute(connection, left).await.map_err(StoreError::database(doing))?;
     }
     let rows = query(
-        "SELECT place, id, job, queued_at, state, attempts, failures, crashed, composed, failure, not_before, not_before_boot \
+        "SELECT place, id, job, queued_at, state, attempts, failures, crashed, composed, failure, asked, not_before, not_before_boot \
          FROM job WHERE state <> 'ended' ORDER BY place",
     )
     .fetch_all(connection)
@@ -236,6 +265,7 @@ fn columns(row: &SqliteRow) -> Result<(String, Entry), sqlx::Error> {
         crashed: small(row.try_get("crashed")?),
         composed: row.try_get("composed")?,
         failure: row.try_get("failure")?,
+        asked: row.try_get("asked")?,
         not_before: boot.zip(not_before).map(|(boot, at)| (BootId(boot), Boottime(at))),
         left: state == "left" || state == "stopped",
         stopped: state == "stopped",

@@ -213,6 +213,47 @@ async fn three_attempts_that_died_with_their_process_postpone_a_message<E: Engin
     assert!((4..=6).contains(&wait.as_secs()), "the first failure: {wait:#}");
 }
 
+/// The other side may be well again: a page does not wait for the back-off of an older message.
+async fn a_new_message_ends_the_back_off_of_the_one_before_it<E: Engine>() {
+    let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    let jobs = running.journal.jobs();
+    running.submit(ask("me")).await.unwrap();
+    for _ in 0..8 {
+        let taken = next(&jobs, "notify/me").await;
+        let attempt = begin(&jobs, &taken).await;
+        jobs.end(&attempt, later("refused")).await.unwrap();
+        drop(taken);
+        clock.advance(SignedDuration::from_hours(1));
+    }
+    let taken = next(&jobs, "notify/me").await;
+    let attempt = begin(&jobs, &taken).await;
+    jobs.end(&attempt, later("refused")).await.unwrap();
+    drop(taken);
+    let wait = |waiting: Vec<store::JobStatus>| waiting[0].wait.as_secs();
+    assert!(wait(jobs.waiting().await) > 900, "control: alone it waits");
+    clock.advance(SignedDuration::from_secs(2));
+    running.submit(ask("me")).await.unwrap();
+    // Not at once, as the last attempt was two seconds ago: many new messages are not as many attempts.
+    assert_eq!(wait(jobs.waiting().await), 3);
+    running.crash().await;
+    let running = Running::start(&engine, &clock, Options::default()).await;
+    let jobs = running.journal.jobs();
+    let taken = next(&jobs, "notify/me").await;
+    let attempt = begin(&jobs, &taken).await;
+    let asked = Outcome::Later {
+        why: "busy".to_owned(),
+        not_before: Some(SignedDuration::from_mins(50)),
+    };
+    jobs.end(&attempt, asked).await.unwrap();
+    drop(taken);
+    running.submit(ask("me")).await.unwrap();
+    assert!(
+        wait(jobs.waiting().await) > 2900,
+        "what the other side asked for stands"
+    );
+}
+
 async fn attempts_cut_short_by_an_orderly_stop_park_nothing<E: Engine>() {
     let (engine, clock) = (E::new(), Arc::new(HandClock::default()));
     let running = Running::start(&engine, &clock, Options::default()).await;
@@ -349,6 +390,11 @@ async fn parked() {
 #[tokio::test]
 async fn postponed() {
     three_attempts_that_died_with_their_process_postpone_a_message::<Sqlite>().await;
+}
+
+#[tokio::test]
+async fn hurried() {
+    a_new_message_ends_the_back_off_of_the_one_before_it::<Sqlite>().await;
 }
 
 #[tokio::test]
