@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use collectors::probe::{Anchors, NetworkSettings, OwnNetwork, ProbeSettings, ProbeSink, Runner, Watch};
-use events::{Clock, Clocks, NetworkChanged, ProbeResult, Status, Timestamp};
+use events::{Clock, Clocks, Network, NetworkChanged, ProbeResult, Status, Timestamp};
 use outbound::{Context, ContextOptions};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +55,9 @@ impl ProbeSink for Count {
         }
     }
 
-    async fn network(&self, _: NetworkChanged) {}
+    async fn network(&self, _: NetworkChanged) -> bool {
+        true
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -93,7 +95,8 @@ async fn run(text: &str, count: u32, lasting: u32) -> Result<(), Box<dyn std::er
         let name = config::Name::new(&format!("target-{index}"))?;
         watches.push(Watch::new(&name, &settings, &context).map_err(|mistake| mistake.message)?);
     }
-    let network = OwnNetwork::new(Anchors::new(&context, &NetworkSettings::default()), sink.clone());
+    let anchors = Anchors::new(&context, &NetworkSettings::default());
+    let network = OwnNetwork::new(anchors, Network::Online, sink.clone());
     let runner = Runner::new(&context, network, watches, Arc::new(|_| None), sink.clone());
     let before = cpu_s()?;
     let stop = CancellationToken::new();

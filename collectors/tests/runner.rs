@@ -39,10 +39,21 @@ struct Running {
 
 impl Running {
     fn start(context: &Context, anchors: &str, watches: Vec<Watch>, status: Option<Status>) -> Self {
-        let found = Arc::new(Found::default());
+        Self::start_after(context, (Network::Online, Found::default()), anchors, watches, status)
+    }
+
+    /// After a life that recorded this of our own network, and with this to take what is found.
+    fn start_after(
+        context: &Context,
+        (recorded, found): (Network, Found),
+        anchors: &str,
+        watches: Vec<Watch>,
+        status: Option<Status>,
+    ) -> Self {
+        let found = Arc::new(found);
         let settings: NetworkSettings =
             config::load(&config::Source::new("network.toml", format!("anchors = {anchors}"))).unwrap();
-        let network = OwnNetwork::new(Anchors::new(context, &settings), found.clone());
+        let network = OwnNetwork::new(Anchors::new(context, &settings), recorded, found.clone());
         let status_of: StatusOf = Arc::new(move |_| status);
         let runner = Runner::new(context, network, watches, status_of, found.clone());
         let stop = CancellationToken::new();
@@ -295,7 +306,8 @@ async fn who_is_cut_off_blames_nobody() {
             .any(|result| result.look.status == Status::Fail)
     })
     .await;
-    assert_eq!(running.found.networks(), [Network::Offline], "told once");
+    let (online, offline) = (Network::Online, Network::Offline);
+    assert_eq!(running.found.networks(), [online, offline], "told once");
     let blamed = running
         .found
         .all()
@@ -317,7 +329,7 @@ async fn who_is_cut_off_blames_nobody() {
     let back = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     back.accept().await.unwrap();
     wait_until("it is noticed", || {
-        running.found.networks() == [Network::Offline, Network::Online]
+        running.found.networks() == [online, offline, online]
     })
     .await;
     wait_until("targets fail", || {
@@ -338,7 +350,79 @@ async fn anchors_that_never_answered_have_no_opinion() {
     let running = Running::start(&context, &silent, vec![far("far")], None);
     wait_until("a result", || running.found.count() > 0).await;
     assert_eq!(running.found.of("far")[0].look.status, Status::Fail);
-    assert_eq!(running.found.networks(), []);
+    assert_eq!(running.found.networks(), [Network::Online]);
+    running.end().await;
+}
+
+/// After a life that ended while it was cut off, or whose record says so.
+fn restarted(context: &Context, anchors: &str, watch: Watch) -> Running {
+    Running::start_after(
+        context,
+        (Network::Offline, Found::default()),
+        anchors,
+        vec![watch],
+        None,
+    )
+}
+
+#[tokio::test]
+async fn the_end_of_a_cut_is_told_by_the_next_life() {
+    let context = context();
+    let anchor = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let anchors = format!("[\"{}\"]", anchor.local_addr().unwrap());
+    let running = restarted(&context, &anchors, far("far"));
+    wait_until("it is told", || running.found.networks() == [Network::Online]).await;
+    wait_until("the target is blamed", || {
+        let results = running.found.of("far");
+        results.iter().any(|result| result.look.status == Status::Fail)
+    })
+    .await;
+    assert_eq!(running.found.networks(), [Network::Online], "told once");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn who_is_started_while_cut_off_blames_nobody_from_the_first_look_on() {
+    let context = context();
+    let port = free_port();
+    let anchors = format!("[\"127.0.0.1:{port}\"]");
+    let running = restarted(&context, &anchors, far("far"));
+    wait_until("some results", || running.found.of("far").len() >= 3).await;
+    for result in running.found.of("far") {
+        assert_eq!(result.look.reason, Reason::WatcherOffline, "{result:?}");
+    }
+    assert_eq!(running.found.networks(), [Network::Offline]);
+    let back = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    back.accept().await.unwrap();
+    wait_until("it is noticed", || {
+        running.found.networks() == [Network::Offline, Network::Online]
+    })
+    .await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn who_asks_nobody_any_more_is_not_cut_off() {
+    let context = context();
+    let silent = format!("[\"127.0.0.1:{}\"]", free_port());
+    let near = puppet("near", |_| Act::Say(Status::Pass));
+    for (anchors, watch) in [("[]", far("far")), (silent.as_str(), near)] {
+        let running = restarted(&context, anchors, watch);
+        wait_until("it is told", || running.found.networks() == [Network::Online]).await;
+        wait_until("a result", || running.found.count() > 0).await;
+        let result = running.found.all().remove(0);
+        assert_ne!(result.look.reason, Reason::WatcherOffline);
+        running.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_is_not_recorded_is_told_again() {
+    let context = context();
+    let found = Found::default();
+    found.networks_refused.store(1, Ordering::SeqCst);
+    let running = Running::start_after(&context, (Network::Offline, found), "[]", vec![far("far")], None);
+    wait_until("it is told twice", || running.found.networks() == [Network::Online; 2]).await;
     running.end().await;
 }
 

@@ -1,5 +1,6 @@
 //! An outage is told once, and its end once: through refusing receivers, a killed daemon, and a network that is cut.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -220,9 +221,10 @@ struct Cut {
     daemon: Daemon,
     hook: Webhook,
     cable: Link,
+    targets: Vec<Ipv4Addr>,
+    far: Namespace,
     _server: Process,
     _near: Namespace,
-    _far: Namespace,
     _home: Link,
 }
 
@@ -273,15 +275,22 @@ impl Cut {
             daemon,
             hook,
             cable,
+            targets,
+            far,
             _server: server,
             _near: near,
-            _far: far,
             _home: home,
         };
         wait::until("all targets to be up", SOON, || {
             (cut.count("pass") == Self::TARGETS).then_some(())
         });
         cut
+    }
+
+    /// Takes a target off the network; the others, and the anchor, stay.
+    fn lose_target(&self, number: usize) {
+        let address = format!("{}/32", self.targets[number]);
+        tools::run(self.far.command("ip").args(["addr", "del", &address, "dev", "lo"]));
     }
 
     /// How many targets have this status.
@@ -326,6 +335,43 @@ fn a_watcher_that_is_cut_off_says_so_and_blames_nobody() {
         phases.iter().all(|fact| fact["fact"]["to"] != "firing"),
         "somebody was blamed: {phases:#?}"
     );
+    assert_well(&cut.daemon);
+}
+
+/// What holds over a restart is that it is cut off, and that this ends.
+#[test]
+fn a_watcher_restarted_while_cut_off_blames_nobody_and_watches_on_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cut = Cut::prepare(folder.path(), 45, true);
+    cut.cable.cut();
+    cut.hook.wait_for(1, SOON);
+    wait::until("every target to be unknown", SOON, || {
+        (cut.count("unknown") == Cut::TARGETS).then_some(())
+    });
+    cut.daemon.crash();
+    wait::never("somebody to be blamed after a start", Duration::from_secs(12), || {
+        cut.hook.taken().len() > 1 || cut.count("fail") > 0
+    });
+
+    // The cut ends while nobody looks.
+    cut.daemon.kill();
+    cut.cable.mend();
+    cut.daemon.start_again();
+    let told = cut.hook.wait_for(2, SOON);
+    let said = body(&told[1]);
+    assert!(said["title"].as_str().unwrap().contains("reachable again"), "{said:#}");
+    wait::until("all targets to be up again", SOON, || {
+        (cut.count("pass") == Cut::TARGETS).then_some(())
+    });
+
+    cut.lose_target(7);
+    let told = cut.hook.wait_for(3, SOON);
+    let said = body(&told[2]);
+    assert_eq!(said["kind"], "firing", "{said:#}");
+    assert!(said["title"].as_str().unwrap().contains("t7"), "{said:#}");
+    let changes = cut.daemon.facts("network_changed");
+    let to: Vec<&Value> = changes.iter().map(|fact| &fact["fact"]["to"]).collect();
+    assert_eq!(to, ["offline", "online"], "each told once, over three lives");
     assert_well(&cut.daemon);
 }
 

@@ -24,7 +24,7 @@ use super::{Endpoint, runner::ProbeSink};
 
 /// How long an anchor may take.
 const ANCHOR_MAX: Duration = Duration::from_secs(2);
-/// How often to look while we are cut off, so that coming back is noticed.
+/// How often to look while we are cut off, so that coming back is noticed; and while the record does not take what is told.
 const OFFLINE_EVERY: Duration = Duration::from_secs(3);
 /// How often to look while no anchor has answered since the start.
 const SILENT_EVERY: Duration = Duration::from_secs(30);
@@ -125,12 +125,15 @@ impl Anchors {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// Begin of the last check.
     checked: Option<Instant>,
+    /// Whether an anchor answered, now or before the last restart: only then does silence mean anything.
     has_ever_answered: bool,
     network: Network,
+    /// Whether the record has it: no state is told at first, and a change is none until it is told.
+    is_told: bool,
 }
 
 /// What is known of our own network.
@@ -143,15 +146,29 @@ pub struct OwnNetwork {
 }
 
 impl OwnNetwork {
-    /// Online until an anchor that answered does not any more.
-    pub fn new(anchors: Anchors, sink: Arc<dyn ProbeSink>) -> Self {
+    /// Goes on from what was `recorded` last. Who was cut off stays so until an anchor answers: those anchors had answered
+    /// once. Who was not is online until an anchor that answered does not any more. What the first check says is told in any
+    /// case, as whoever recorded the last state may not have seen its end.
+    pub fn new(anchors: Anchors, recorded: Network, sink: Arc<dyn ProbeSink>) -> Self {
+        let is_offline = recorded == Network::Offline && !anchors.endpoints.is_empty();
         Self {
             anchors,
             sink,
-            state: Mutex::default(),
-            is_offline: AtomicBool::new(false),
+            state: Mutex::new(State {
+                checked: None,
+                has_ever_answered: is_offline,
+                network: if is_offline { Network::Offline } else { Network::Online },
+                is_told: false,
+            }),
+            is_offline: AtomicBool::new(is_offline),
             changed: Notify::new(),
         }
+    }
+
+    /// The same with no anchors, for when no probe is far away: nobody would notice that we are cut off.
+    pub(super) fn without_anchors(mut self) -> Self {
+        self.anchors.endpoints.clear();
+        Self::new(self.anchors, Network::Online, self.sink)
     }
 
     /// What the last check said.
@@ -176,40 +193,44 @@ impl OwnNetwork {
         };
         if to != state.network {
             state.network = to;
+            state.is_told = false;
             self.is_offline.store(to == Network::Offline, Ordering::Release);
-            self.sink.network(NetworkChanged { to, evidence }).await;
             self.changed.notify_one();
+        }
+        if !state.is_told {
+            state.is_told = self.sink.network(NetworkChanged { to, evidence }).await;
         }
         to
     }
 
-    /// Learns at the start which anchors answer, and notices when the network is back. Ends with `stop`.
+    /// Tells at the start how it is, learns which anchors answer, and notices when the network is back. Ends with `stop`.
     pub(super) async fn run(&self, stop: &CancellationToken) {
-        if self.anchors.endpoints.is_empty() {
-            return;
-        }
-        while !stop.is_cancelled() {
-            self.check().await;
-            let pause = {
-                let state = self.state.lock().await;
-                match (state.network, state.has_ever_answered) {
-                    (Network::Offline, _) => Some(OFFLINE_EVERY),
-                    (_, false) => Some(SILENT_EVERY),
-                    (_, true) => None,
-                }
-            };
-            let woken = async {
-                match pause {
+        let watch = async {
+            loop {
+                self.check().await;
+                match self.pause().await {
                     Some(pause) => {
                         let _ = timeout(pause, self.changed.notified()).await;
                     }
                     None => self.changed.notified().await,
                 }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = woken => {}
             }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = watch => {}
+        }
+    }
+
+    /// How long until the next check, if one is needed before a target fails.
+    async fn pause(&self) -> Option<Duration> {
+        let state = self.state.lock().await;
+        if state.network == Network::Offline || !state.is_told {
+            Some(OFFLINE_EVERY)
+        } else if state.has_ever_answered || self.anchors.endpoints.is_empty() {
+            None
+        } else {
+            Some(SILENT_EVERY)
         }
     }
 }

@@ -38,8 +38,9 @@ pub trait ProbeSink: Send + Sync {
     /// A probe's result.
     async fn result(&self, result: ProbeResult);
 
-    /// Our own network went away or came back.
-    async fn network(&self, changed: NetworkChanged);
+    /// How our own network is: at the start, and when it went away or came back. False when that is not recorded; then it
+    /// is told again.
+    async fn network(&self, changed: NetworkChanged) -> bool;
 }
 
 /// A probe, ready to be run.
@@ -188,6 +189,11 @@ impl Runner {
         status_of: StatusOf,
         sink: Arc<dyn ProbeSink>,
     ) -> Self {
+        let network = if watches.iter().all(|watch| watch.is_near) {
+            network.without_anchors()
+        } else {
+            network
+        };
         let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
         let hosts = watches
             .iter()
@@ -216,14 +222,8 @@ impl Runner {
 
     /// Looks, on the grid of each probe, until `stop`; looks in flight are then given up.
     pub async fn run(self, stop: CancellationToken) {
-        let asks_anchors = self.watches.iter().any(|watch| !watch.is_near);
         let shared = Arc::clone(&self.shared);
-        let probes = Round::new(self).run(&stop);
-        if asks_anchors {
-            tokio::join!(probes, shared.network.run(&stop));
-        } else {
-            probes.await;
-        }
+        tokio::join!(Round::new(self).run(&stop), shared.network.run(&stop));
     }
 }
 

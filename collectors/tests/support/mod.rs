@@ -14,7 +14,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -201,6 +201,8 @@ pub(crate) fn certify(folder: &Path, name: &str) {
 pub(crate) struct Found {
     results: Mutex<Vec<ProbeResult>>,
     networks: Mutex<Vec<NetworkChanged>>,
+    /// So many states of our own network are heard and not recorded.
+    pub(crate) networks_refused: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -235,7 +237,11 @@ impl ProbeSink for Found {
         lock(&self.results).push(result);
     }
 
-    async fn network(&self, changed: NetworkChanged) {
+    async fn network(&self, changed: NetworkChanged) -> bool {
         lock(&self.networks).push(changed);
+        let takes = |left: usize| left.checked_sub(1);
+        self.networks_refused
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, takes)
+            .is_err()
     }
 }

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use jiff::SignedDuration;
 use outbound::Context;
 use store::{Expected, Journal};
-use tokio::sync::mpsc;
+use tokio::{runtime::Runtime, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::results::{self, Results};
@@ -31,10 +31,13 @@ impl ProbeSink for Sink {
         let _ = self.results.send(result).await;
     }
 
-    async fn network(&self, changed: NetworkChanged) {
-        if let Err(error) = self.journal.submit_reserved(Input::Network(changed)).await {
-            tracing::warn!(%error, "record the state of our own network");
+    /// Compared with what the record says: nothing is appended when that is the same.
+    async fn network(&self, changed: NetworkChanged) -> bool {
+        let recorded = self.journal.submit_reserved(Input::Network(changed)).await;
+        if let Err(error) = &recorded {
+            tracing::warn!(%error, "record the state of our own network; it is told again");
         }
+        recorded.is_ok()
     }
 }
 
@@ -68,7 +71,8 @@ pub(super) fn start(
     };
     let token = supervisor.token(Stage::Collect);
     supervisor.restarting(Stage::Collect, "probes".to_owned(), move || {
-        on_own_thread(prober.clone(), token.0.clone())
+        let (prober, stop) = (prober.clone(), token.0.clone());
+        on_own_thread(move || prober.run(stop))
     });
 }
 
@@ -89,12 +93,14 @@ impl Prober {
             journal: self.journal.clone(),
             results: found,
         });
+        let recorded = self.journal.views().await.now.network;
         let journal = self.journal;
         let status: StatusOf = Arc::new(move |name: &Name| {
             let views = journal.views().now_or_never()?;
             views.probes.get(name.as_str()).map(|row| row.status)
         });
-        let own = OwnNetwork::new(Anchors::new(&self.context, &self.network), Arc::clone(&sink));
+        let anchors = Anchors::new(&self.context, &self.network);
+        let own = OwnNetwork::new(anchors, recorded, Arc::clone(&sink));
         let runner = Runner::new(&self.context, own, self.watches, status, sink);
         tokio::join!(runner.run(stop), results.run());
     }
@@ -102,12 +108,8 @@ impl Prober {
 
 /// Probes have a thread and a runtime to themselves: what is taken in beside them does not disturb their timing, and most
 /// looks wake no second thread.
-async fn on_own_thread(prober: Prober, stop: CancellationToken) {
-    let running = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(prober.run(stop));
-        Ok::<(), std::io::Error>(())
-    });
+async fn on_own_thread<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) {
+    let running = tokio::task::spawn_blocking(move || OwnRuntime::new().map(|runtime| runtime.run(work())));
     match running.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(%error, "start the thread of the probes"),
@@ -119,11 +121,79 @@ async fn on_own_thread(prober: Prober, stop: CancellationToken) {
     }
 }
 
+/// A runtime whose end, by a panic too, waits for nobody: a look at a dead file system, or at a name server that is silent,
+/// may hang for ever in a call of the system.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn new() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn run(&self, work: impl Future<Output = ()>) {
+        if let Some(runtime) = &self.0 {
+            runtime.block_on(work);
+        }
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 fn expected(watch: &Watch) -> Expected {
     let limit = watch.every.saturating_mul(3) + watch.look_max;
     Expected {
         probe: watch.name.clone(),
         service: watch.service.clone(),
         limit: SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc::Receiver, time::Duration};
+
+    use super::*;
+
+    /// A call of the system that hangs until its sender is dropped, on the runtime that asks for it.
+    async fn hang(until: Receiver<()>) {
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            let _ = begun.send(());
+            until.recv()
+        });
+        begins.await.unwrap();
+    }
+
+    async fn soon<F: Future>(what: F) -> F::Output {
+        let ended = tokio::time::timeout(Duration::from_secs(10), what).await;
+        ended.expect("it waits for the call that hangs")
+    }
+
+    #[tokio::test]
+    async fn a_call_that_hangs_does_not_hold_up_the_end_of_the_probes() {
+        let (held, until) = std::sync::mpsc::channel();
+        soon(on_own_thread(move || hang(until))).await;
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_hangs_does_not_hold_up_a_new_start_of_the_probes() {
+        let (held, until) = std::sync::mpsc::channel();
+        let running = on_own_thread(move || async {
+            hang(until).await;
+            panic!("put in by a test");
+        });
+        let mut once = tokio::task::JoinSet::new();
+        once.spawn(running);
+        let ended = soon(once.join_next()).await;
+        assert!(ended.is_some_and(|ended| ended.is_err_and(|error| error.is_panic())));
+        drop(held);
     }
 }
