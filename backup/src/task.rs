@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use events::{BackupStage, BackupTask, Timestamp};
+use events::{BackupStage, BackupTask, Name, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ const LISTED_MAX: usize = 100;
 pub struct TaskRequest {
     /// Name of the backup.
     pub backup: String,
+    /// Name of the repository that it goes to.
+    pub repository: Name,
     /// What to do.
     pub task: BackupTask,
     /// The job and the attempt: stands in the snapshot, so that a repeated run finds what an earlier one left.
@@ -32,7 +34,7 @@ pub struct TaskRequest {
     pub scratch: PathBuf,
     /// This host.
     pub host: String,
-    /// Copies that the journal knows of this backup.
+    /// Copies that the journal knows of this backup in this repository.
     pub copies: Vec<KnownCopy>,
     /// True when the copy is to be proved.
     pub prove: bool,
@@ -97,6 +99,10 @@ pub enum Step {
 pub struct CapturedStep {
     /// Its id.
     pub snapshot: String,
+    /// Name of the repository it lies in: the settings may name another one by the time this is read. Reports of older
+    /// versions do not say it.
+    #[serde(default)]
+    pub repository: Option<Name>,
     /// Bytes read.
     pub bytes: u64,
     /// Bytes added to the repository.
@@ -197,15 +203,19 @@ fn steps(request: &TaskRequest, clock: Clock, report: Report<'_>) -> Result<(), 
     let began = |stage| Step::Began { stage };
     let run = Run::new(request.host.clone(), clock);
     report(&began(BackupStage::Open));
-    let settings = settings_of(request).map_err(|failure| (BackupStage::Open, None, failure))?;
-    let repository = open(request, &settings, run).map_err(|failure| (BackupStage::Open, None, failure))?;
-    let (snapshot, digest) = match request.task {
-        BackupTask::Run => {
-            report(&began(BackupStage::Capture));
-            capture(request, &settings.backup, &repository, report)
-                .map_err(|failure| (BackupStage::Capture, None, failure))?
-        }
-        _ => newest(request).map_err(|failure| (BackupStage::Open, None, failure))?,
+    let at_open = |failure| (BackupStage::Open, None, failure);
+    let settings = settings_of(request).map_err(at_open)?;
+    let made = match request.task {
+        BackupTask::Run => None,
+        _ => Some(newest(request).map_err(at_open)?),
+    };
+    let repository = open(request, &settings, run).map_err(at_open)?;
+    let (snapshot, digest) = if let Some(made) = made {
+        made
+    } else {
+        report(&began(BackupStage::Capture));
+        capture(request, &settings.backup, &repository, report)
+            .map_err(|failure| (BackupStage::Capture, None, failure))?
     };
     let id = snapshot.to_string();
     let at = |stage: BackupStage| {
@@ -254,9 +264,18 @@ fn open(request: &TaskRequest, settings: &TaskSettings, run: Run) -> Result<Repo
     let password = settings.repository.password()?;
     match Repository::open(&location, password.expose(), Access::Write, run.clone()) {
         // Where copies are known to be, an empty place is a loss and not a beginning.
-        Err(failure)
-            if failure.reason() == Reason::NotFound && request.copies.is_empty() && request.task == BackupTask::Run =>
-        {
+        Err(failure) if failure.reason() == Reason::NotFound && !request.copies.is_empty() => {
+            let said = format!(
+                "opening repository {}, where {} of this backup should be (a new place needs a [repository.…] of a new name)",
+                request.repository,
+                match request.copies.len() {
+                    1 => "1 copy".to_owned(),
+                    copies => format!("{copies} copies"),
+                }
+            );
+            Err(Failure::caused(Reason::NotFound, said, failure))
+        }
+        Err(failure) if failure.reason() == Reason::NotFound && request.task == BackupTask::Run => {
             Repository::init(&location, password.expose(), None, run)
         }
         opened => opened,
@@ -286,6 +305,7 @@ fn capture(
     let captured: Captured = captured?;
     report(&Step::Captured(CapturedStep {
         snapshot: captured.snapshot.to_string(),
+        repository: Some(request.repository.clone()),
         bytes: captured.note.bytes,
         added_bytes: captured.moved.stored_bytes,
         files: captured.note.files,
@@ -332,6 +352,7 @@ fn left_by_an_earlier_attempt(
     {
         report(&Step::Captured(CapturedStep {
             snapshot: snapshot.to_string(),
+            repository: Some(request.repository.clone()),
             bytes: note.bytes,
             files: note.files,
             digest: note.digest.to_string(),
@@ -341,10 +362,13 @@ fn left_by_an_earlier_attempt(
     Ok(Some((snapshot, note.digest)))
 }
 
-/// The newest copy that the journal knows.
+/// The newest copy that the journal knows in this repository.
 fn newest(request: &TaskRequest) -> Result<(Digest, Digest), Failure> {
     let newest = request.copies.iter().max_by_key(|copy| copy.sequence);
-    let newest = newest.ok_or_else(|| Failure::new(Reason::NotFound, "there is no copy yet"))?;
+    let newest = newest.ok_or_else(|| {
+        let said = format!("there is no copy in repository {} yet", request.repository);
+        Failure::new(Reason::NotFound, said)
+    })?;
     Ok((digest(&newest.snapshot)?, digest(&newest.digest)?))
 }
 

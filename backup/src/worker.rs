@@ -76,17 +76,8 @@ impl BackupWorker {
         let now = self.clocks.now().wall;
         let (mut copies, mut proved, mut jumped) = (Vec::new(), None, None);
         let mut read = |views: &Views| {
-            copies = views
-                .snapshots
-                .iter()
-                .filter(|(_, row)| row.backup == *backup)
-                .map(known)
-                .collect();
-            proved = views
-                .backups
-                .get(backup.as_str())
-                .and_then(|row| row.proved)
-                .map(|stamp| stamp.wall);
+            copies = known(views, backup, &kept.repository_name);
+            proved = last_proof(views, backup, &kept.repository_name);
             jumped = views.now.jumped.map(|stamp| stamp.wall);
         };
         self.views.read(&mut read).await;
@@ -94,6 +85,7 @@ impl BackupWorker {
         let overdue = |every: SignedDuration| proved.is_none_or(|at: Timestamp| now.since(at) >= every);
         let request = TaskRequest {
             backup: backup.as_str().to_owned(),
+            repository: kept.repository_name.clone(),
             task,
             run: format!("{}/{}", attempt.job.id, attempt.number),
             settings,
@@ -241,14 +233,33 @@ fn ending(end: &ChildEnd) -> Option<(Reason, String)> {
     }
 }
 
-fn known((id, row): (&str, &events::Snapshot)) -> KnownCopy {
-    KnownCopy {
+/// The copies of a backup in one repository. Those that it left in another one are none of a run's business: they say nothing
+/// about what has to be here.
+fn copies<'a>(
+    views: &'a Views,
+    backup: &'a Name,
+    repository: &'a Name,
+) -> impl Iterator<Item = (&'a str, &'a events::Snapshot)> {
+    let of_both = move |(_, row): &(&str, &events::Snapshot)| row.backup == *backup && row.repository == *repository;
+    views.snapshots.iter().filter(of_both)
+}
+
+fn known(views: &Views, backup: &Name, repository: &Name) -> Vec<KnownCopy> {
+    let known = |(id, row): (&str, &events::Snapshot)| KnownCopy {
         snapshot: id.to_owned(),
         sequence: row.captured.seq.0,
         at: row.captured.wall,
         proved: row.proved.is_some() && row.damaged.is_none(),
         digest: row.digest.clone(),
-    }
+    };
+    copies(views, backup, repository).map(known).collect()
+}
+
+/// When a copy that is still good was last proved there.
+fn last_proof(views: &Views, backup: &Name, repository: &Name) -> Option<Timestamp> {
+    let good = copies(views, backup, repository).filter(|(_, row)| row.damaged.is_none());
+    let newest = good.filter_map(|(_, row)| row.proved).max_by_key(|stamp| stamp.seq);
+    newest.map(|stamp| stamp.wall)
 }
 
 /// Time between the next two runs.
@@ -277,3 +288,6 @@ impl Worker for BackupWorker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

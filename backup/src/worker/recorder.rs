@@ -35,6 +35,7 @@ pub(super) struct Recorder<'a> {
     pub(super) report: &'a dyn Reporter,
     pub(super) attempt: &'a Attempt,
     pub(super) backup: &'a Name,
+    /// The repository by the settings of now: for a child that does not say where it put its copy.
     pub(super) repository: Name,
     pub(super) intended: Timestamp,
     pub(super) seen: Mutex<Seen>,
@@ -88,7 +89,7 @@ impl Recorder<'_> {
         Fact::BackupCaptured(BackupCaptured {
             backup: self.backup.clone(),
             job: self.attempt.job.id,
-            repository: self.repository.clone(),
+            repository: lies_in(&step, &self.repository),
             snapshot: step.snapshot,
             intended: self.intended,
             bytes: step.bytes,
@@ -135,6 +136,11 @@ impl Recorder<'_> {
             snapshot: step.snapshot,
         })
     }
+}
+
+/// The repository of a copy: as its child says it, or by the settings of now.
+pub(super) fn lies_in(step: &CapturedStep, now: &Name) -> Name {
+    step.repository.as_ref().unwrap_or(now).clone()
 }
 
 fn took(ms: u64) -> SignedDuration {

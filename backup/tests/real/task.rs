@@ -4,7 +4,7 @@ use backup::{
     Clock,
     task::{KnownCopy, Step, TaskRequest, TaskSettings, perform},
 };
-use events::{BackupStage, BackupTask, Timestamp};
+use events::{BackupStage, BackupTask, Timestamp, name_of};
 use jiff::SignedDuration;
 
 use crate::support::{PASSWORD, Place, run};
@@ -24,6 +24,7 @@ impl Place {
         let read: TaskSettings = config::load(&config::Source::new("test", settings)).unwrap();
         TaskRequest {
             backup: "nightly".to_owned(),
+            repository: name_of("local"),
             task: BackupTask::Run,
             run: run.to_owned(),
             settings: config::text_of(&read).unwrap(),
