@@ -110,7 +110,8 @@ impl Reactor for GuardReactor {
                     );
                 }
             }
-            Fact::JobEnded(ended) if views.runs.get(&ended.job.to_string()).is_some() => {
+            // An act whose end is recorded is judged by that, not by what became of its job afterwards.
+            Fact::JobEnded(ended) if unfinished(views, ended.job) => {
                 conclude(
                     views,
                     ended.job,
@@ -123,6 +124,13 @@ impl Reactor for GuardReactor {
             _ => {}
         }
     }
+}
+
+fn unfinished(views: &Views, id: JobId) -> bool {
+    views
+        .runs
+        .get(&id.to_string())
+        .is_some_and(|run| run.finished.is_none())
 }
 
 fn about(action: &Name, fact: Fact) -> Envelope {

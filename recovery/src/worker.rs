@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use events::{
-    ActEnd, ActFinished, ActReady, Attempt, Envelope, Fact, Input, JobId, Key, Name, Observed, Outcome, Reporter, Stop,
-    SubmitError, Work, Worker, consequences, name_of,
+    ActEnd, ActFinished, ActReady, Answer, Attempt, Envelope, Fact, Input, JobId, Key, Name, Observed, Outcome,
+    Reporter, Stop, SubmitError, Work, Worker, consequences, name_of,
 };
 use jiff::SignedDuration;
 use outbound::child::{ChildEnd, Children, Followed, Found, NoLines};
@@ -75,7 +75,7 @@ impl ActWorker {
     async fn record(&self, turn: &Turn<'_>, end: ChildEnd) -> Outcome {
         let id = turn.id;
         let took = SignedDuration::from_millis(i64::try_from(end.took_ms).unwrap_or(i64::MAX));
-        let held = matches!(end.ended, ActEnd::Unknown);
+        let unknown = matches!(end.ended, ActEnd::Unknown);
         let finished = ActFinished {
             run: id,
             end: end.ended,
@@ -83,14 +83,18 @@ impl ActWorker {
             took,
             output: end.output,
         };
-        if let Err(error) = submit(turn.report, fact(id, "finished", Fact::ActFinished(finished))).await {
-            return Outcome::Later {
-                why: format!("record the end of the act: {error}"),
-                not_before: None,
-            };
-        }
+        let answer = match submit(turn.report, fact(id, "finished", Fact::ActFinished(finished))).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return Outcome::Later {
+                    why: format!("record the end of the act: {error}"),
+                    not_before: None,
+                };
+            }
+        };
         self.children.forget(id).await;
-        if held {
+        // An end that was recorded before a crash stands: what is found of the act now, or not any more, says nothing anew.
+        if unknown && !matches!(answer, Answer::Conflict { .. }) {
             return Outcome::Held {
                 why: "the act was interrupted and nobody can say whether it was done".to_owned(),
             };
@@ -151,7 +155,7 @@ fn fact(id: JobId, step: &str, fact: Fact) -> Input {
 }
 
 /// Submits a keyed fact until it is committed: asking again is harmless.
-async fn submit(report: &dyn Reporter, input: Input) -> Result<events::Answer, SubmitError> {
+async fn submit(report: &dyn Reporter, input: Input) -> Result<Answer, SubmitError> {
     let mut last = SubmitError::Stopping;
     for _ in 0..TRIES {
         match report.submit(input.clone()).await {

@@ -10,10 +10,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use events::{
     ActEnd, ActFinished, ActReady, ActingSwitched, ActionMode, ActionResult, AlertPhase, Answer, BootId, Boottime,
-    Clock, Composer, Composition, Deployment, Elapsed, Envelope, Fact, Factory, Failures, Fold, House, Identity,
-    IncidentId, Input, Job, JobId, Key, Look, Migrations, Moment, Name, Network, NetworkChanged, Opening, Past, Phase,
-    ProbeResult, Reactor, Reason, Recorded, ReleaseId, RuleTerms, Seq, ServiceId, Started, Status, Tick, Timestamp,
-    Verify, Views, Work, name_of,
+    Clock, Composer, Composition, Deployment, Elapsed, Ending, Envelope, Fact, Factory, Failures, Fold, House,
+    Identity, IncidentId, Input, Job, JobEnded, JobId, Key, Look, Migrations, Moment, Name, Network, NetworkChanged,
+    Opening, Past, Phase, ProbeResult, Reactor, Reason, Recorded, ReleaseId, RuleTerms, Seq, ServiceId, Started,
+    Status, Tick, Timestamp, Verify, Views, Work, name_of,
 };
 use jiff::SignedDuration;
 use recovery::{Guard, GuardReactor, Planned};
@@ -455,4 +455,30 @@ fn after_a_crash_an_act_that_never_began_may_be_allowed_again_and_one_that_ended
     assert!(play.ready(false), "allowed, never begun, asked again");
     play.finish(ActEnd::Exit { code: 0 });
     assert!(!play.ready(false), "it ended: nothing may begin");
+}
+
+/// What becomes of the job afterwards changes nothing of an act that ended; one that did not end is held with its job.
+#[test]
+fn an_act_that_ended_is_judged_by_its_end_and_not_by_its_jobs() {
+    for (finished, result) in [(true, ActionResult::Verified), (false, ActionResult::Held)] {
+        let mut play = Play::new(planned(ActionMode::Automatic));
+        play.deploy(None);
+        play.fire(true, 0);
+        assert!(play.ready(false));
+        if finished {
+            play.finish(ActEnd::Exit { code: 0 });
+        }
+        let job = play.jobs.last().unwrap();
+        let ended = JobEnded {
+            job: job.id,
+            queue: job.queue.clone(),
+            ending: Ending::Held,
+            attempts: 1,
+            why: "nobody can say".to_owned(),
+        };
+        play.fact(Fact::JobEnded(ended));
+        play.pass(20);
+        assert_eq!(play.last().0, result, "{:?}", play.concluded());
+        assert_eq!(play.concluded().len(), 1);
+    }
 }
