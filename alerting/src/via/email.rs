@@ -1,23 +1,34 @@
 //! E-mail by SMTP: always encrypted, with threading, the same bytes at every attempt.
 
+mod handing;
+mod memory;
 mod server;
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use async_trait::async_trait;
 use config::{Secret, explained};
 use events::{JobId, Outcome, Timestamp};
 use jiff::SignedDuration;
 use lettre::{
-    AsyncTransport, Message,
+    Message,
     message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
-    transport::smtp::response::Response,
+    transport::smtp::client::AsyncSmtpConnection,
 };
 use outbound::{Context, Finding, within};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error as _};
+use tokio::time::Instant;
 
-use self::server::Server;
+use self::{
+    handing::{Failure, Handed, hand_in, recipients},
+    memory::Memory,
+    server::Server,
+};
 use super::{Address, NotifierKind, Notify, later, remedy, told};
 use crate::{
     message::{Body, Kind},
@@ -28,6 +39,8 @@ use crate::{
 const SEND_MAX: SignedDuration = SignedDuration::from_secs(60);
 /// All of one try by `watchkeep check`.
 const CHECK_MAX: SignedDuration = SignedDuration::from_secs(20);
+/// A farewell that nobody needs: the server has taken the mail.
+const QUIT_MAX: SignedDuration = SignedDuration::from_secs(2);
 /// Most recipients of one destination.
 const TO_MAX: usize = 20;
 
@@ -36,7 +49,7 @@ const TO_MAX: usize = 20;
 #[serde(deny_unknown_fields)]
 pub struct EmailSettings {
     /// To whom; 1 to 20 addresses.
-    #[serde(deserialize_with = "recipients")]
+    #[serde(deserialize_with = "some_recipients")]
     pub to: Vec<Address>,
     /// From whom.
     pub from: Address,
@@ -48,7 +61,7 @@ pub struct EmailSettings {
     pub ca: Option<PathBuf>,
 }
 
-fn recipients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
+fn some_recipients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>, D::Error> {
     let to = Vec::<Address>::deserialize(deserializer)?;
     if (1..=TO_MAX).contains(&to.len()) {
         return Ok(to);
@@ -60,7 +73,10 @@ fn recipients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Address>
 #[async_trait]
 impl NotifierKind for EmailSettings {
     fn build(&self, _: &Context) -> Box<dyn Notify> {
-        Box::new(Email { settings: self.clone() })
+        Box::new(Email {
+            settings: self.clone(),
+            memory: Mutex::default(),
+        })
     }
 
     async fn preflight(&self, _: &Context) -> Vec<Finding> {
@@ -74,15 +90,21 @@ impl NotifierKind for EmailSettings {
         let remedy = "check the server and the port in the secret `smtp`, the network and the password";
         let what = format!("e-mail by {}", server.place());
         let tried = within(CHECK_MAX, "greet the SMTP server", async {
-            let transport = server.transport()?;
-            transport.test_connection().await.map_err(|error| told(&error))
+            let mut connection = server.connect().await?;
+            let refused = self.refused(&mut connection).await;
+            let _farewell = within(QUIT_MAX, "leave the SMTP server", connection.quit()).await;
+            Ok::<_, String>(refused)
         });
-        vec![match tried.await {
-            Ok(Ok(true)) => Finding::ok(what, server.login()),
-            Ok(Ok(false)) => Finding::problem(what, "the server hung up", remedy),
-            Ok(Err(why)) => Finding::problem(what, why, remedy),
-            Err(late) => Finding::problem(what, late.to_string(), remedy),
-        }]
+        match tried.await {
+            Ok(Ok(refused)) if refused.is_empty() => vec![Finding::ok(what, server.login())],
+            Ok(Ok(refused)) => {
+                let remedy = "correct the address, or ask whoever runs the SMTP server";
+                let problem = |why| Finding::problem(what.clone(), why, remedy);
+                refused.into_iter().map(problem).collect()
+            }
+            Ok(Err(why)) => vec![Finding::problem(what, why, remedy)],
+            Err(late) => vec![Finding::problem(what, late.to_string(), remedy)],
+        }
     }
 }
 
@@ -96,6 +118,28 @@ impl EmailSettings {
             Ok(Err(panicked)) => Err(panicked.to_string()),
             Err(late) => Err(late.to_string()),
         }
+    }
+
+    /// Addresses that the server refuses for good before it is given any mail, each with its words.
+    async fn refused(&self, connection: &mut AsyncSmtpConnection) -> Vec<String> {
+        match recipients(
+            connection,
+            &self.from.mailbox().email,
+            &self.addresses().collect::<Vec<_>>(),
+        )
+        .await
+        {
+            Ok((_, refused)) => refused
+                .into_iter()
+                .filter(|refusal| refusal.for_good)
+                .map(|refusal| format!("{} is refused: {}", refusal.to, refusal.why))
+                .collect(),
+            Err(Failure::Content(why) | Failure::Other(why)) => vec![why],
+        }
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = lettre::Address> {
+        self.to.iter().map(|to| to.mailbox().email)
     }
 
     /// The message: its bytes depend on what was composed and on the settings only.
@@ -147,6 +191,7 @@ fn date(at: Timestamp) -> SystemTime {
 
 struct Email {
     settings: EmailSettings,
+    memory: Mutex<Memory>,
 }
 
 #[async_trait]
@@ -159,38 +204,32 @@ impl Notify for Email {
             Ok(message) => message,
             Err(why) => return Outcome::Failed { why },
         };
-        let server = match self.settings.server().await {
-            Ok(server) => server,
-            Err(why) => return later(why),
-        };
-        let transport = match server.transport() {
-            Ok(transport) => transport,
-            Err(why) => return later(why),
-        };
-        // lettre's own time limit is for each step; this one is for all of them.
-        match within(SEND_MAX, "deliver the e-mail", transport.send(message)).await {
-            Ok(Ok(response)) => Outcome::Done {
-                answer: answer(&response),
-            },
-            Ok(Err(error)) => refused(&error),
-            Err(late) => later(late.to_string()),
+        let tried = self.hand_in(id, &message.formatted()).await;
+        self.remembering(|memory| memory.note(id, tried, Instant::now()))
+    }
+}
+
+impl Email {
+    /// One attempt, for those who do not have it yet.
+    async fn hand_in(&self, id: JobId, bytes: &[u8]) -> Result<Handed, Failure> {
+        let to = self.remembering(|memory| memory.lacking(id, self.settings.addresses()));
+        if to.is_empty() {
+            return Ok(Handed::default());
         }
+        let server = self.settings.server().await.map_err(Failure::Other)?;
+        let from = self.settings.from.mailbox().email;
+        let handing = async {
+            let mut connection = server.connect().await.map_err(Failure::Other)?;
+            let handed = hand_in(&mut connection, &from, &to, bytes).await;
+            handed.map(|handed| (handed, connection))
+        };
+        let late = |late: outbound::TimedOut| Failure::Other(late.to_string());
+        let (handed, mut connection) = within(SEND_MAX, "deliver the e-mail", handing).await.map_err(late)??;
+        let _farewell = within(QUIT_MAX, "leave the SMTP server", connection.quit()).await;
+        Ok(handed)
     }
-}
 
-fn answer(response: &Response) -> String {
-    let text: Vec<&str> = response.message().collect();
-    clip(&format!("{} {}", response.code(), text.join(" ")), 200)
-}
-
-/// Codes with which a server refuses the login (RFC 4954): the message is good, the password is not.
-const LOGIN_CODES: [u16; 5] = [530, 534, 535, 538, 454];
-
-fn refused(error: &lettre::transport::smtp::Error) -> Outcome {
-    let why = told(error);
-    let code = error.status().map(u16::from);
-    if error.is_permanent() && !code.is_some_and(|code| LOGIN_CODES.contains(&code)) {
-        return Outcome::Failed { why };
+    fn remembering<T>(&self, ask: impl FnOnce(&mut Memory) -> T) -> T {
+        ask(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
     }
-    later(why)
 }

@@ -129,6 +129,33 @@ impl Server {
         ))
     }
 
+    /// Who got each mail.
+    fn receivers(&self) -> Vec<String> {
+        let mut files: Vec<_> = std::fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+            .collect();
+        files.sort();
+        let to = |path: &PathBuf| {
+            let about: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            let to = about.get("to").unwrap().as_array().unwrap().iter();
+            to.map(|one| one.as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        files.iter().map(to).collect()
+    }
+
+    /// From here on this is what is answered: to everybody, to one address, or to the content.
+    fn refuse(&self, what: &str, answer: &str) {
+        std::fs::write(self.folder.path().join(what), answer).unwrap();
+    }
+
+    fn accept(&self, what: &str) {
+        std::fs::remove_file(self.folder.path().join(what)).unwrap();
+    }
+
     async fn send(&self, settings: &alerting::NotifySettings) -> Outcome {
         let notifier = settings.via.as_dyn().build(&context(self.folder.path()));
         let id = job("one");
@@ -218,17 +245,63 @@ async fn a_wrong_password_can_be_mended_and_is_not_told() {
 }
 
 #[tokio::test]
-async fn the_servers_word_decides() {
+async fn a_refusal_never_costs_the_message() {
     let server = Server::start(false).await;
     let settings = server.settings("p%2Fss", true);
-    let refusal = server.folder.path().join("refuse");
-    std::fs::write(&refusal, "451 try later").unwrap();
+    let answers = ["451 try later", "550 no such user", "554 relay is in trouble"];
+    for (what, answer) in answers
+        .iter()
+        .flat_map(|answer| [("refuse", answer), ("refuse-content", answer)])
+    {
+        server.refuse(what, answer);
+        let outcome = server.send(&settings).await;
+        assert!(matches!(outcome, Outcome::Later { .. }), "{what} {outcome:?}");
+        let words = answer.split_once(' ').unwrap().1;
+        assert!(why(&outcome).contains(words), "{outcome:?}");
+        assert_eq!(
+            why(&outcome).contains("me@shop.example"),
+            what == "refuse",
+            "{outcome:?}"
+        );
+        server.accept(what);
+    }
+    assert!(server.mails().is_empty());
     let outcome = server.send(&settings).await;
-    assert!(matches!(outcome, Outcome::Later { .. }), "{outcome:?}");
-    std::fs::write(&refusal, "550 no such user").unwrap();
-    let outcome = server.send(&settings).await;
-    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
-    assert!(why(&outcome).contains("no such user"), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_refused_recipient_costs_the_others_nothing() {
+    let server = Server::start(false).await;
+    let settings = server.settings("p%2Fss", true);
+    let notifier = settings.via.as_dyn().build(&context(server.folder.path()));
+    let (id, gone) = (job("one"), "refuse-you@shop.example");
+    for answer in ["550 no such user", "452 mailbox is full"] {
+        server.refuse(gone, answer);
+        let outcome = notifier.send(id, &composed(id)).await;
+        assert!(
+            matches!(
+                outcome,
+                Outcome::Later {
+                    not_before: Some(_),
+                    ..
+                }
+            ),
+            "{outcome:?}"
+        );
+        assert!(why(&outcome).contains("you@shop.example is refused"), "{outcome:?}");
+        assert!(!why(&outcome).contains("me@shop.example"), "{outcome:?}");
+        assert_eq!(server.receivers(), ["me@shop.example"], "at once, and only once");
+    }
+    server.accept(gone);
+    for _ in 0..2 {
+        let outcome = notifier.send(id, &composed(id)).await;
+        let answer = "250 stored".to_owned();
+        assert_eq!(outcome, Outcome::Done { answer });
+    }
+    assert_eq!(server.receivers(), ["me@shop.example", "you@shop.example"]);
+    let mails = server.mails();
+    assert_eq!(mails[0], mails[1], "the bytes never change");
 }
 
 #[tokio::test]
@@ -254,6 +327,12 @@ async fn a_check_greets_and_logs_in() {
     assert_eq!(good, [(FindingState::Ok, "encrypted, logged in".to_owned())]);
     let bad = states(server.settings("hunter2", true)).await;
     assert_eq!(bad[0].0, FindingState::Problem, "{bad:?}");
+    server.refuse("refuse-you@shop.example", "550 no such user");
+    let gone = states(server.settings("p%2Fss", true)).await;
+    let [(FindingState::Problem, detail)] = gone.as_slice() else {
+        panic!("{gone:?}")
+    };
+    assert!(detail.contains("you@shop.example is refused"), "{detail}");
     assert!(server.mails().is_empty(), "a check tells nobody anything");
 }
 

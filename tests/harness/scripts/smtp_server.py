@@ -1,6 +1,7 @@
 """A real SMTP server (aiosmtpd) with TLS and login. Each mail becomes NNNN.eml and NNNN.json in the folder.
 
-While the file `refuse` exists in the folder every recipient gets the answer written in it, such as "451 try later".
+While the file `refuse` exists in the folder every recipient gets the answer written in it, such as "451 try later"; with
+`refuse-ADDRESS` that recipient does, and with `refuse-content` every mail.
 """
 import argparse
 import json
@@ -18,15 +19,24 @@ class Store:
         self.folder = folder
         self.count = len([name for name in os.listdir(folder) if name.endswith(".json")])
 
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        refusal = os.path.join(self.folder, "refuse")
-        if os.path.exists(refusal):
-            with open(refusal, encoding="utf-8") as file:
+    def refusal(self, name):
+        path = os.path.join(self.folder, name)
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
                 return file.read().strip()
+        return None
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        refusal = self.refusal("refuse") or self.refusal(f"refuse-{address}")
+        if refusal:
+            return refusal
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
+        refusal = self.refusal("refuse-content")
+        if refusal:
+            return refusal
         self.count += 1
         name = os.path.join(self.folder, f"{self.count:04}")
         with open(name + ".eml", "wb") as file:

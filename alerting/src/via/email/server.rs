@@ -3,22 +3,18 @@
 use std::{fs, path::Path, time::Duration};
 
 use config::Secret;
-use lettre::{
-    AsyncSmtpTransport, Tokio1Executor,
-    transport::smtp::{
-        authentication::Credentials,
-        client::{Certificate, Tls, TlsParameters},
-    },
+use lettre::transport::smtp::{
+    Error,
+    authentication::{Credentials, DEFAULT_MECHANISMS},
+    client::{AsyncSmtpConnection, Certificate, TlsParameters},
+    extension::ClientId,
 };
 use reqwest::Url;
 
 use super::told;
 
-/// The transport that we use.
-pub(super) type SmtpTransport = AsyncSmtpTransport<Tokio1Executor>;
-
-/// Each step of the conversation.
-const STEP_MAX: Duration = Duration::from_secs(20);
+/// To each address of the server.
+const CONNECT_MAX: Duration = Duration::from_secs(20);
 const CA_BYTES_MAX: u64 = 1 << 20;
 const EXPECTED: &str = "expected smtps://user:password@host or smtp://user:password@host";
 
@@ -84,26 +80,29 @@ impl Server {
         }
     }
 
-    /// A transport for one message.
-    pub(super) fn transport(&self) -> Result<SmtpTransport, String> {
+    /// An encrypted connection, logged in. The caller has the deadline.
+    pub(super) async fn connect(&self) -> Result<AsyncSmtpConnection, String> {
+        self.connected().await.map_err(|error| told(&error))
+    }
+
+    async fn connected(&self) -> Result<AsyncSmtpConnection, Error> {
         let mut tls = TlsParameters::builder(self.host.clone());
         if let Some(ca) = &self.ca {
             tls = tls.add_root_certificate(ca.clone());
         }
-        let tls = tls.build_rustls().map_err(|error| told(&error))?;
-        let tls = if self.wrapped {
-            Tls::Wrapper(tls)
-        } else {
-            Tls::Required(tls)
-        };
-        let mut builder = SmtpTransport::builder_dangerous(self.host.clone())
-            .port(self.port)
-            .tls(tls)
-            .timeout(Some(STEP_MAX));
-        if let Some(credentials) = &self.credentials {
-            builder = builder.credentials(credentials.clone());
+        let tls = tls.build_rustls()?;
+        let address = (self.host.as_str(), self.port);
+        let own = ClientId::default();
+        let wrapped = self.wrapped.then(|| tls.clone());
+        let connected = AsyncSmtpConnection::connect_tokio1(address, Some(CONNECT_MAX), &own, wrapped, None);
+        let mut connection = connected.await?;
+        if !self.wrapped {
+            connection.starttls(tls, &own).await?;
         }
-        Ok(builder.build())
+        if let Some(credentials) = &self.credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials).await?;
+        }
+        Ok(connection)
     }
 }
 
