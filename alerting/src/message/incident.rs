@@ -72,7 +72,7 @@ pub(super) fn title(incident: &Incident, what: What, now: Timestamp) -> String {
             )
         }
         What::Resolved { first_told } => {
-            let end = incident.resolved.map_or(now, |stamp| stamp.wall);
+            let end = ended(incident).unwrap_or(now);
             let lasted = duration(end.since(since));
             let lasted = if first_told {
                 format!("{} ({lasted})", stretch(since, end))
@@ -85,6 +85,12 @@ pub(super) fn title(incident: &Incident, what: What, now: Timestamp) -> String {
             }
         }
     }
+}
+
+/// When the breach of a resolved incident ended: the time that it had to stay away is no part of it.
+fn ended(incident: &Incident) -> Option<Timestamp> {
+    let resolved = incident.resolved?;
+    Some(incident.breach_ended.unwrap_or(resolved.wall))
 }
 
 /// What an incident is about, in its title.
@@ -219,7 +225,7 @@ fn since(incident: &Incident, what: What, now: Timestamp) -> String {
     let began = incident.breach_began;
     match what {
         What::Resolved { .. } => {
-            let end = incident.resolved.map_or(now, |stamp| stamp.wall);
+            let end = ended(incident).unwrap_or(now);
             format!(
                 "From {} to {} ({})",
                 moment(began),

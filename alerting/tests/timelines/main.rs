@@ -56,7 +56,7 @@ fn fires_once_when_it_lasts_and_ends_once() {
          5:00 probe shop pass
          9:00",
         "1:15 me <- FIRING shop is down: connection refused (10.0.0.1:443)
-         6:00 me <- RESOLVED shop is up again, was down 5m",
+         6:00 me <- RESOLVED shop is up again, was down 4m",
     );
 }
 
@@ -130,7 +130,7 @@ fn an_end_that_waits_behind_its_beginning_is_told_with_it() {
          5:05",
         "0:00 me <- TEST message from Watchkeep
          5:00 me <- TEST message from Watchkeep
-         5:00 me <- RESOLVED shop is up again, was down 03:01:00–03:04:00 UTC (3m)",
+         5:00 me <- RESOLVED shop is up again, was down 03:01:00–03:03:00 UTC (2m)",
     );
 }
 
@@ -146,7 +146,7 @@ fn a_beginning_that_was_composed_is_followed_by_its_end() {
          5:00 receiver me up
          5:05",
         "5:00 me <- FIRING shop is down: connection refused (10.0.0.1:443)
-         5:00 me <- RESOLVED shop is up again, was down 3m",
+         5:00 me <- RESOLVED shop is up again, was down 2m",
     );
 }
 
@@ -190,7 +190,7 @@ fn many_waiting_messages_become_one_digest() {
          FIRING c is down: no answer before the deadline\n\
          FIRING d is down: no answer before the deadline\n\
          FIRING e is down: no answer before the deadline\n\
-         RESOLVED f is up again, was down 03:00:10–03:02:00 UTC (1m 50s)\n\
+         RESOLVED f is up again, was down 03:00:10–03:01:00 UTC (50s)\n\
          To do:\n  watchkeep alerts\n  watchkeep timeline --since 1d"
     );
 }
@@ -227,7 +227,7 @@ fn error_rates_fire_with_hysteresis() {
         play.said(),
         trimmed(
             "2:40 me <- FIRING shop-errors: error_rate(shop, 1m): 6.67 % (40 of 600), limit > 1%
-             8:25 me <- RESOLVED shop-errors: lasted 6m 15s"
+             8:25 me <- RESOLVED shop-errors: lasted 5m 45s"
         ),
         "{}",
         play.phases()
@@ -486,7 +486,7 @@ fn the_end_of_an_incident_is_told_though_its_destination_was_renamed() {
         play.said(),
         trimmed(
             "0:15 me <- FIRING shop is down: no answer before the deadline
-             3:00 you <- RESOLVED shop is up again, was down 3m"
+             3:00 you <- RESOLVED shop is up again, was down 2m"
         )
     );
     play.check_replay();
@@ -565,7 +565,7 @@ fn the_age_of_the_last_proof_is_watched() {
          16:00 proved nightly
          18:00",
         "15:10 me <- FIRING backup-old: age(proved(nightly)): 10m 10s, limit > 10m
-         17:00 me <- RESOLVED backup-old: lasted 1m 55s",
+         17:00 me <- RESOLVED backup-old: lasted 55s",
     );
 }
 

@@ -53,7 +53,7 @@ fn nothing_changed_is_said() {
     play.play("0:00 probe shop fail timeout\n0:20 ack ada\n3:00 probe shop pass\n5:00");
     assert_eq!(
         text(&play, 1),
-        "From 2026-11-21 03:00:00 UTC to 2026-11-21 03:04:00 UTC (4m)\n\
+        "From 2026-11-21 03:00:00 UTC to 2026-11-21 03:03:00 UTC (3m)\n\
          Why it began:\n  up(shop): fail\n  probe shop: no answer before the deadline\n\
          Why it is over: up(shop): pass\n\
          Changed just before: nothing recorded in the last hour\n\

@@ -72,6 +72,9 @@ pub struct Incident {
     pub fired: Stamp,
     /// When it was resolved, and by what.
     pub resolved: Option<Stamp>,
+    /// When the breach ended that did not come back before it was resolved.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub breach_ended: Option<Timestamp>,
     /// True when the rule was removed, so that nobody knows whether the breach is over.
     pub rule_removed: bool,
     /// Values of the condition's leaves when it fired.
@@ -101,7 +104,7 @@ pub struct Incident {
 }
 
 impl Row for Incident {
-    const SHAPE: u32 = 2;
+    const SHAPE: u32 = 3;
 }
 
 /// A silence that is set and not ended; it may lie ahead.
@@ -286,6 +289,7 @@ impl Views {
                 breach_began: phase.breach_began.unwrap_or(stamp.wall),
                 fired: stamp,
                 resolved: None,
+                breach_ended: None,
                 rule_removed: false,
                 readings: phase.readings.clone(),
                 last_readings: Vec::new(),
@@ -303,6 +307,7 @@ impl Views {
         } else if phase.resolves() {
             self.incidents.edit(&id.to_string(), |row| {
                 row.resolved = Some(stamp);
+                row.breach_ended.get_or_insert(stamp.wall);
                 row.rule_removed = phase.why == crate::PhaseCause::RuleRemoved;
                 row.last_readings.clone_from(&phase.readings);
                 row.last_read = Some(stamp);
@@ -311,6 +316,10 @@ impl Views {
             self.incidents.edit(&id.to_string(), |row| {
                 row.last_readings.clone_from(&phase.readings);
                 row.last_read = Some(stamp);
+                match phase.to {
+                    Phase::Clearing => _ = row.breach_ended.get_or_insert(stamp.wall),
+                    _ => row.breach_ended = None,
+                }
             });
         }
     }
