@@ -4,22 +4,24 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request};
 use events::Stop;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::Semaphore,
-    task::JoinSet,
 };
 use tower::ServiceExt;
 
+use self::{
+    peer::{Peer, Watched},
+    places::Places,
+};
 use crate::{Caller, Scope};
 
-/// Most connections at a time on each listener; a further one waits in the kernel's queue.
-const CONNECTIONS_MAX: usize = 1024;
+mod peer;
+mod places;
+
+/// How long a peer may take nothing of what is written to it.
+const WRITE_TIME: Duration = Duration::from_secs(15);
 /// How long the headers of a request may take.
 const HEADER_TIME: Duration = Duration::from_secs(5);
 /// What is read ahead of a connection; its headers have to fit in.
@@ -113,21 +115,20 @@ fn caller(stream: &UnixStream, members: &Members) -> Caller {
 }
 
 async fn serve<D: Door>(door: D, router: Router, stop: Arc<dyn Stop>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
+    let mut places = Places::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
+        let next = async {
+            let accepted = door.accept().await;
+            places.free().await;
+            accepted
         };
-        while connections.try_join_next().is_some() {}
-        let accepted = tokio::select! { accepted = door.accept() => accepted, () = stop.stopped() => break };
+        let accepted = tokio::select! { accepted = next => accepted, () = stop.stopped() => break };
         match accepted {
             Ok((stream, caller)) => {
-                let (router, stop) = (router.clone(), Arc::clone(&stop));
-                connections.spawn(async move {
-                    converse(stream, caller, router, stop).await;
-                    drop(place);
-                });
+                let peer = Arc::new(Peer::new());
+                let stream = Watched::new(stream, Arc::clone(&peer), WRITE_TIME);
+                let conversation = converse(stream, caller, Arc::clone(&peer), router.clone(), Arc::clone(&stop));
+                places.take(peer, conversation);
             }
             Err(error) => {
                 tracing::warn!(%error, "accept a connection");
@@ -135,24 +136,29 @@ async fn serve<D: Door>(door: D, router: Router, stop: Arc<dyn Stop>) {
             }
         }
     }
-    let all = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(DRAIN_TIME, all).await;
+    let _ = tokio::time::timeout(DRAIN_TIME, places.ended()).await;
 }
 
-async fn converse<S>(stream: S, caller: Caller, router: Router, stop: Arc<dyn Stop>)
+async fn converse<S>(stream: S, caller: Caller, peer: Arc<Peer>, router: Router, stop: Arc<dyn Stop>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        let asked = peer.asks();
         request.extensions_mut().insert(caller);
-        request.map(axum::body::Body::new)
+        let answer = router.clone().oneshot(request.map(axum::body::Body::new));
+        async move {
+            let answer = answer.await;
+            drop(asked);
+            answer
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_headers(64)
         .max_buf_size(BUFFER_MAX);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {
         // A peer that breaks off is its own matter.

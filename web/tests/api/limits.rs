@@ -61,14 +61,17 @@ async fn a_body_that_breaks_off_is_said_to() {
 }
 
 /// A listener that runs until it is dropped.
-struct Served {
+pub(crate) struct Served {
     sign: Sign,
     tasks: JoinSet<()>,
-    address: std::net::SocketAddr,
+    pub(crate) address: std::net::SocketAddr,
 }
 
-async fn serve(rig: &Rig) -> Served {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+pub(crate) async fn serve(rig: &Rig) -> Served {
+    serve_on(rig, TcpListener::bind("127.0.0.1:0").await.unwrap())
+}
+
+pub(crate) fn serve_on(rig: &Rig, listener: TcpListener) -> Served {
     let address = listener.local_addr().unwrap();
     let sign = Sign(watch::Sender::new(false));
     let mut tasks = JoinSet::new();
@@ -77,7 +80,7 @@ async fn serve(rig: &Rig) -> Served {
     Served { sign, tasks, address }
 }
 
-async fn read_all(stream: &mut TcpStream, most: Duration) -> String {
+pub(crate) async fn read_all(stream: &mut TcpStream, most: Duration) -> String {
     let mut read = Vec::new();
     tokio::time::timeout(most, stream.read_to_end(&mut read))
         .await

@@ -7,6 +7,7 @@
 )]
 
 mod answers;
+mod crowd;
 mod hostile;
 mod house;
 mod limits;
