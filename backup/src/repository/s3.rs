@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 
 pub use self::settings::{Limits, S3};
 use self::{
-    errors::{Answer, classify},
+    errors::{Answer, Doing, classify},
     settings::{endpoint, prefix, timeouts},
 };
 use super::storage::{Kind, Listed, Object, Storage};
@@ -111,6 +111,13 @@ impl Bucket {
         format!("{}{}", self.settings.prefix, object.path())
     }
 
+    fn doing<'a>(&'a self, what: &'a str) -> Doing<'a> {
+        Doing {
+            what,
+            bucket: &self.settings.bucket,
+        }
+    }
+
     /// Waits for a call, but not beyond its deadline and not beyond a cancellation.
     fn wait<T>(&self, doing: &str, bytes: u64, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let deadline = self.settings.limits.call_for(bytes);
@@ -150,7 +157,7 @@ impl Bucket {
                 .config_override(self.overrides(size));
             match request.send().await {
                 Ok(_) => Ok(Answer::Done),
-                Err(error) => classify(&doing, &error, &[Answer::Exists, Answer::Unsupported]),
+                Err(error) => classify(self.doing(&doing), &error, &[Answer::Exists, Answer::Unsupported]),
             }
         })
     }
@@ -182,7 +189,7 @@ impl Bucket {
                 .set_range(header);
             let answer = match request.customize().config_override(self.overrides(size)).send().await {
                 Ok(answer) => answer,
-                Err(error) => return Err(errors::failure(doing, &error)),
+                Err(error) => return Err(errors::failure(self.doing(doing), &error)),
             };
             let promised = answer.content_length();
             // The SDK does not repeat what broke after the headers.
@@ -223,7 +230,26 @@ impl Bucket {
                         .and_then(|size| u64::try_from(size).ok())
                         .unwrap_or(0),
                 )),
-                Err(error) => classify(&doing, &error, &[Answer::Missing]).map(|_| None),
+                Err(error) => classify(self.doing(&doing), &error, &[Answer::Missing]).map(|_| None),
+            }
+        })
+    }
+
+    /// Refuses a bucket that does not exist: where an object is missing, a HEAD of it cannot tell that.
+    fn has_bucket(&self) -> Result<(), Failure> {
+        let doing = format!("looking for the bucket of {}", self.location());
+        self.wait(&doing, 0, async {
+            match self.client.head_bucket().bucket(&self.settings.bucket).send().await {
+                Err(error)
+                    if error
+                        .raw_response()
+                        .is_some_and(|answer| answer.status().as_u16() == 404) =>
+                {
+                    let text = errors::no_bucket(&self.settings.bucket, "(404)");
+                    Err(Failure::new(Reason::BucketMissing, format!("{doing}: {text}")))
+                }
+                // Keys that may not ask this say nothing about the bucket.
+                _ => Ok(()),
             }
         })
     }
@@ -240,7 +266,7 @@ impl Bucket {
                 .await
             {
                 Ok(_) => Ok(()),
-                Err(error) => classify(&doing, &error, &[Answer::Missing]).map(drop),
+                Err(error) => classify(self.doing(&doing), &error, &[Answer::Missing]).map(drop),
             }
         })
     }
@@ -256,7 +282,7 @@ impl Bucket {
                 .prefix(prefix);
             let page = match request.set_continuation_token(next).send().await {
                 Ok(page) => page,
-                Err(error) => return Err(errors::failure(&doing, &error)),
+                Err(error) => return Err(errors::failure(self.doing(&doing), &error)),
             };
             let objects = page.contents().iter().filter_map(|object| {
                 Some((
@@ -281,6 +307,10 @@ impl Bucket {
     /// them. Otherwise an earlier upload was cut, and is replaced.
     fn settle(&self, object: &Object, key: &str, content: Bytes) -> Result<(), Failure> {
         if object.kind == Kind::Config {
+            // Two are never equal, as each has its own id: this is ours, and only the reply to its upload was lost.
+            if self.get(key, None)? == content {
+                return Ok(());
+            }
             return Err(Failure::new(
                 Reason::AlreadyExists,
                 format!("a repository exists already in {}", self.location()),
@@ -330,6 +360,9 @@ impl Storage for Bucket {
     fn list(&self, kind: Kind) -> Result<Vec<Listed>, Failure> {
         if kind == Kind::Config {
             let size = self.head(&self.key(&Object::config()))?;
+            if size.is_none() {
+                self.has_bucket()?;
+            }
             return Ok(size
                 .map(|size| Listed {
                     name: Object::config().name,

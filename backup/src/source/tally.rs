@@ -79,12 +79,15 @@ pub(crate) struct Counted {
     bytes: u64,
     magic: Vec<u8>,
     settled: bool,
+    /// It is the file itself, not a copy that a database made of itself.
+    is_original: bool,
     tally: Shared,
     run: Run,
 }
 
 impl Counted {
     pub(crate) fn open(file: &Path, path: PathBuf, tally: Shared, run: Run) -> io::Result<Self> {
+        let is_original = file == path;
         let file = open_plain(file)?;
         let before = file.metadata()?;
         let hasher = Hasher::default();
@@ -96,6 +99,7 @@ impl Counted {
             bytes: 0,
             magic: Vec::new(),
             settled: false,
+            is_original,
             tally,
             run,
         })
@@ -123,7 +127,7 @@ impl Counted {
         if torn && tally.torn.len() < KEPT {
             tally.torn.push(self.path.clone());
         }
-        if self.magic == SQLITE && tally.bare_databases.len() < KEPT {
+        if self.is_original && self.magic == SQLITE && tally.bare_databases.len() < KEPT {
             tally.bare_databases.push(self.path.clone());
         }
     }

@@ -214,9 +214,13 @@ fn stock_restic_reads_our_repository_over_s3() {
         bucket: "elsewhere".into(),
         ..settings.clone()
     });
-    refused(
+    let text = refused(
         Repository::init(&elsewhere, PASSWORD, None, run()),
         Reason::BucketMissing,
+    );
+    assert!(
+        text.ends_with(": there is no bucket \"elsewhere\" (404 NoSuchBucket)"),
+        "{text}"
     );
     let location = Location::S3(settings);
     let repository = Repository::init(&location, PASSWORD, None, run()).unwrap();

@@ -401,6 +401,13 @@ fn a_database_in_a_folder_and_a_file_that_grows_are_told() {
     let captured = repository.backup(&place.request()).unwrap();
     assert_eq!(captured.bare_databases, [place.path("source/shop.db")]);
     assert!(captured.torn.is_empty());
+    // The copy that a database makes of itself is no plain file.
+    let copied = Source::Sqlite {
+        path: place.path("shop.db"),
+        mark: vec![],
+    };
+    let copied = repository.backup(&place.request_of(vec![copied])).unwrap();
+    assert!(copied.bare_databases.is_empty(), "{:?}", copied.bare_databases);
     let Some(Content::File { bytes, .. }) = captured.manifest.get(&place.path("source/shop.db")) else {
         panic!()
     };
