@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
-use config::{Secret, Span};
+use config::{Secret, SecretError, SecretValue, Span};
 use events::{Envelope, Fact, HeartbeatChanged, Name, Stop, name_of};
-use outbound::Context;
+use jiff::SignedDuration;
+use outbound::{Context, chain, within};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::task::JoinHandle;
 use web::{App, PulseChange, Readiness, readiness};
 
 use crate::{
@@ -20,6 +22,8 @@ use crate::{
 
 /// How often when nothing is said.
 const EVERY: Duration = Duration::from_secs(60);
+/// How long its secret may take to be read.
+const SECRET_MAX: SignedDuration = SignedDuration::from_secs(5);
 /// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -61,6 +65,7 @@ pub(crate) fn start(settings: &Settings, app: &App, context: &Context, superviso
 
 /// Sends heartbeats until `stop`. A heartbeat is sent now or skipped, never queued.
 async fn beat(name: Name, settings: HeartbeatSettings, app: App, context: Context, stop: Token) {
+    let mut address = Address::new(settings.url.clone());
     loop {
         tokio::select! { () = tokio::time::sleep(settings.every()) => {}, () = stop.stopped() => return }
         let ready = readiness(&app).await;
@@ -69,7 +74,7 @@ async fn beat(name: Name, settings: HeartbeatSettings, app: App, context: Contex
             continue;
         }
         let sent = tokio::select! {
-            sent = send(&settings, &app, &context, &ready) => sent,
+            sent = send(&mut address, &app, &context, &ready) => sent,
             () = stop.stopped() => return,
         };
         if let Some(change) = app.pulses.note(&name, app.now(), sent) {
@@ -78,8 +83,36 @@ async fn beat(name: Name, settings: HeartbeatSettings, app: App, context: Contex
     }
 }
 
-async fn send(settings: &HeartbeatSettings, app: &App, context: &Context, ready: &Readiness) -> Result<(), String> {
-    let url = settings.url.read().map_err(|error| error.to_string())?;
+/// The address, read anew for each heartbeat, and away from the runtime: a file system may hang.
+struct Address {
+    secret: Secret,
+    /// A reading that did not end in time; a second one beside it would hang as well.
+    reading: Option<JoinHandle<Result<SecretValue, SecretError>>>,
+}
+
+impl Address {
+    fn new(secret: Secret) -> Self {
+        Self { secret, reading: None }
+    }
+
+    async fn read(&mut self, limit: SignedDuration) -> Result<SecretValue, String> {
+        let reading = self.reading.get_or_insert_with(|| {
+            let secret = self.secret.clone();
+            tokio::task::spawn_blocking(move || secret.read())
+        });
+        let read = within(limit, format!("read the secret {}", self.secret), reading).await;
+        let read = read.map_err(|late| late.to_string())?;
+        self.reading = None;
+        match read {
+            Ok(Ok(url)) => Ok(url),
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(panicked) => Err(chain(&panicked)),
+        }
+    }
+}
+
+async fn send(address: &mut Address, app: &App, context: &Context, ready: &Readiness) -> Result<(), String> {
+    let url = address.read(SECRET_MAX).await?;
     let head = app.journal.head().await.map_err(|error| error.to_string())?;
     let degraded = ready.degraded.len();
     let body =
@@ -89,7 +122,7 @@ async fn send(settings: &HeartbeatSettings, app: &App, context: &Context, ready:
         .await
         .map_err(|_| "no answer before the deadline".to_owned())?;
     // The address stays out of the message.
-    let answer = answer.map_err(|error| outbound::chain(&error.without_url()))?;
+    let answer = answer.map_err(|error| chain(&error.without_url()))?;
     let status = answer.status();
     if status.is_success() {
         Ok(())
@@ -132,7 +165,6 @@ mod tests {
 
     use config::Source;
     use events::{Input, Look, ProbeResult, Reason, ServiceId, Status};
-    use jiff::SignedDuration;
     use store::Expected;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -222,5 +254,29 @@ mod tests {
         passes(&running).await;
         until("signs of life again", async || heard.load(Ordering::SeqCst) > after).await;
         running.stop("the test ends").await;
+    }
+
+    #[tokio::test]
+    async fn a_secret_on_a_file_system_that_hangs_is_told_and_not_read_twice_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("url");
+        std::fs::write(&place, "http://switch.example/").unwrap();
+        std::fs::set_permissions(&place, PermissionsExt::from_mode(0o600)).unwrap();
+        let secret = Secret::file(place);
+        let mut address = Address::new(secret.clone());
+        let (held, hangs) = std::sync::mpsc::channel::<()>();
+        address.reading = Some(tokio::task::spawn_blocking(move || {
+            let _ = hangs.recv();
+            secret.read()
+        }));
+        for _ in 0..2 {
+            let why = address.read(SignedDuration::from_millis(20)).await.unwrap_err();
+            assert!(why.contains("no answer within 20 ms"), "{why}");
+            assert!(address.reading.is_some(), "it is waited for, not begun again");
+        }
+        drop(held);
+        let url = address.read(SignedDuration::from_secs(10)).await.unwrap();
+        assert_eq!(url.expose(), "http://switch.example/");
+        assert!(address.reading.is_none(), "the next one is read anew");
     }
 }
