@@ -3,6 +3,7 @@
 //! A run directory `runs/ID` holds the lock that the child inherits as its standard input (std opens everything else
 //! close-on-exec), the task, what the child began (`started`), what it reports (`report`), that its time ran out
 //! (`overdue`) and how it ended (`rc`). Lock held = still running; `rc` = the outcome; neither = gone without a word.
+//! A helper whose command left something running that prints stays, without the lock, and reads that.
 
 mod directory;
 pub(crate) mod inside;

@@ -2,18 +2,23 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use config::Located;
 use daemon::RunDirectories;
-use events::{ActEnd, Identity, JobId, Stop};
+use events::{
+    ActEnd, Answer, Attempt, Due, Envelope, Fact, Identity, IncidentId, Input, Job, JobId, Observed, OnCrash, Outcome,
+    Reporter, Seq, Stop, SubmitError, Timestamp, Work, Worker, name_of,
+};
 use outbound::child::{ChildEnd, ChildTask, Children, Followed, Found, NoLines};
+use recovery::{Act, ActWorker, act::command::CommandAct};
 use rustix::fs::{FlockOperation, flock};
 use tokio::time::Instant;
 
@@ -410,4 +415,206 @@ async fn an_adopted_child_is_ended_by_its_age_and_no_other_process_is() {
     assert!(is_alive(&other.id().to_string()));
     other.kill().unwrap();
     other.wait().unwrap();
+}
+
+fn stat(pid: &str) -> Vec<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+    after.split(' ').map(str::to_owned).collect()
+}
+
+/// A restart script ends, and what it started goes on printing: the script's end counts, and the service lives on.
+#[tokio::test]
+async fn what_a_command_leaves_running_neither_hides_its_end_nor_breaks_on_its_output() {
+    let place = Place::new();
+    let (beats, service) = (place.path("beats"), place.path("service"));
+    let count = || fs::read_to_string(&beats).unwrap_or_default().lines().count();
+    let script = format!(
+        "echo restarted; (while echo chatter; do echo beat >> {}; sleep 0.05; done) & echo $! > {}; exit 0",
+        beats.display(),
+        service.display()
+    );
+    let act = place.act(true, &script);
+    let begun = Instant::now();
+    let helper = async {
+        until("the helper began", async || place.directory().join("started").exists()).await;
+        place.started()["pid"].to_string()
+    };
+    let (end, helper) = tokio::join!(place.run(&act, Duration::from_secs(20)), helper);
+    assert_eq!(end.ended, exited(0), "{end:?}");
+    assert!(end.output.starts_with("restarted\n"), "{end:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    place.children.forget(place.job).await;
+    assert!(!place.directory().exists(), "nobody holds it up");
+    let before = count();
+    until("the service went on", async || count() > before + 20).await;
+
+    // The control: it does print to us, and with nobody who reads it breaks.
+    let service = fs::read_to_string(&service).unwrap();
+    assert!(is_alive(service.trim()) && is_alive(&helper));
+    assert!(
+        Command::new("kill")
+            .args(["-KILL", &helper])
+            .status()
+            .unwrap()
+            .success()
+    );
+    until("the service broke", async || !is_alive(service.trim())).await;
+}
+
+/// The helper stays for what still prints, and no longer.
+#[tokio::test]
+async fn a_helper_ends_with_the_last_one_who_prints() {
+    let place = Place::new();
+    let service = place.path("service");
+    let act = place.act(true, &format!("sleep 600 & echo $! > {}; exit 5", service.display()));
+    assert_eq!(place.run(&act, DEADLINE).await.ended, exited(5));
+    let helper = place.started()["pid"].to_string();
+    assert!(is_alive(&helper));
+    let service = fs::read_to_string(&service).unwrap();
+    assert!(Command::new("kill").arg(service.trim()).status().unwrap().success());
+    until("the helper ended", async || !is_alive(&helper)).await;
+}
+
+/// A command that closed its output is waited for, not asked all the time.
+#[tokio::test]
+async fn a_helper_whose_command_closed_its_output_is_at_rest() {
+    let place = Place::new();
+    let act = place.act(true, "exec >&- 2>&-; exec sleep 3");
+    let watch = async {
+        until("the command runs", async || place.times_begun() == 1).await;
+        let helper = place.started()["pid"].to_string();
+        // User and system time, in ticks of 10 ms.
+        let used = || -> u64 {
+            let stat = stat(&helper);
+            stat.iter()
+                .skip(11)
+                .take(2)
+                .map(|ticks| ticks.parse::<u64>().unwrap())
+                .sum()
+        };
+        let (begun, before) = (Instant::now(), used());
+        until("two seconds went by", async || begun.elapsed() > Duration::from_secs(2)).await;
+        used() - before
+    };
+    let (end, used) = tokio::join!(place.run(&act, DEADLINE), watch);
+    assert_eq!(end.ended, exited(0));
+    assert!(used < 10, "{used} ticks of CPU time in 200");
+}
+
+/// A journal as far as a worker sees it: what has a key is recorded once.
+#[derive(Default)]
+struct Facts {
+    recorded: Mutex<BTreeMap<String, Envelope>>,
+    answers: Mutex<Vec<Answer>>,
+}
+
+#[async_trait]
+impl Reporter for Facts {
+    async fn submit(&self, input: Input) -> Result<Answer, SubmitError> {
+        let Input::Fact(envelope) = input else {
+            return Err(SubmitError::Full);
+        };
+        let seq = Seq::default();
+        let mut recorded = self.recorded.lock().unwrap();
+        let answer = match recorded.get(&format!("{:?}", envelope.key)) {
+            Some(known) if *known == *envelope => Answer::Duplicate { seq },
+            Some(_) => Answer::Conflict { seq },
+            None => {
+                recorded.insert(format!("{:?}", envelope.key), *envelope);
+                Answer::Accepted { facts: Vec::new() }
+            }
+        };
+        self.answers.lock().unwrap().push(answer.clone());
+        Ok(answer)
+    }
+
+    fn progress(&self, _: &str) {}
+}
+
+impl Facts {
+    fn ends(&self) -> Vec<ActEnd> {
+        let recorded = self.recorded.lock().unwrap();
+        let end = |envelope: &Envelope| match &envelope.fact {
+            Fact::ActFinished(finished) => Some(finished.end.clone()),
+            _ => None,
+        };
+        recorded.values().filter_map(end).collect()
+    }
+}
+
+/// A daemon that is killed after it recorded how the act ended, and removed its directory, and before the job's end is
+/// recorded: the next one looks again.
+async fn looked_again(place: &Place, facts: &Facts) -> Outcome {
+    let command = CommandAct {
+        argv: Located::new(vec!["/bin/true".to_owned()], 0..0),
+        environment: BTreeMap::new(),
+        directory: None,
+        timeout: None,
+        observe: None,
+    };
+    let worker = ActWorker::new(
+        BTreeMap::from([(name_of("fix"), Act::Command(command))]),
+        Arc::new(RunDirectories::new(place.path("runs"), Path::new(PROGRAM))),
+        Arc::new(|| false),
+    );
+    let attempt = Attempt {
+        job: Job {
+            id: place.job,
+            queue: name_of("act/fix"),
+            due: Due::At(Timestamp(0)),
+            expires: None,
+            on_crash: OnCrash::Observe,
+            work: Work::Act {
+                action: name_of("fix"),
+                incident: IncidentId::derive(&Identity::default(), &["incident"]),
+            },
+        },
+        number: 1,
+        composed: None,
+    };
+    match worker.observe(&attempt, facts, &Never).await {
+        Observed::Ended(outcome) => outcome,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_was_recorded_stands_after_a_crash_before_the_jobs_end() {
+    let (place, facts) = (Place::new(), Facts::default());
+    assert_eq!(place.run(&place.act(true, "exit 0"), DEADLINE).await.ended, exited(0));
+    let done = |outcome: &Outcome| matches!(outcome, Outcome::Done { .. });
+    let first = looked_again(&place, &facts).await;
+    assert!(done(&first) && !place.directory().exists(), "{first:?}");
+    // The directory is gone, its end is known.
+    assert!(matches!(place.children.find(place.job).await, Found::Ended(end) if end.ended == exited(0)));
+    let second = looked_again(&place, &facts).await;
+    assert!(done(&second), "{second:?}");
+    // Even where the mark tells no more than that it was begun.
+    fs::write(place.mark(), "").unwrap();
+    assert_eq!(place.children.find(place.job).await, Found::Lost);
+    let third = looked_again(&place, &facts).await;
+    assert!(done(&third), "{third:?}");
+    let answers = facts.answers.lock().unwrap().clone();
+    assert!(
+        matches!(
+            answers.as_slice(),
+            [
+                Answer::Accepted { .. },
+                Answer::Duplicate { .. },
+                Answer::Conflict { .. }
+            ]
+        ),
+        "{answers:?}"
+    );
+    assert_eq!(facts.ends(), [exited(0)]);
+
+    // The control: of what nobody recorded nobody can say anything.
+    let nothing = Facts::default();
+    let outcome = looked_again(&place, &nothing).await;
+    assert!(matches!(outcome, Outcome::Held { .. }), "{outcome:?}");
+    assert_eq!(nothing.ends(), [ActEnd::Unknown]);
+    // Asked again, it is held again: that is what stands.
+    let outcome = looked_again(&place, &nothing).await;
+    assert!(matches!(outcome, Outcome::Held { .. }), "{outcome:?}");
 }

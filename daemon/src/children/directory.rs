@@ -1,13 +1,14 @@
 //! A run directory: its lock, and what its files say.
 //!
 //! Nothing is decided about a job from two moments. Whoever changes what a directory says holds its lock exclusively: the
-//! one who begins, from before it decides until the child has inherited that very lock; the child, until it is gone; and
-//! whoever removes the directory. Whoever only looks holds it shared while it reads. So "nobody lives there" and "this is
+//! one who begins, from before it decides until the child has inherited that very lock; the child, until it said how it
+//! ended, or is gone; and whoever removes the directory. Whoever only looks holds it shared while it reads. So "nobody lives there" and "this is
 //! what was left" are true together, and no kill in between leaves a state that reads as another one:
 //!
 //! - killed before the child was made: nobody holds the lock, nothing says that it began: it never did;
 //! - killed afterwards: the child holds the lock until it ends, and then its files, or the mark, say that it began;
-//! - killed while removing: the directory is renamed first, so it is there whole or not at all.
+//! - killed while removing: the directory is renamed first, so it is there whole or not at all;
+//! - killed after removing, before the job's end was recorded: the mark of an act holds how it ended.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -63,6 +64,7 @@ impl RunDirectory {
     }
 
     /// The mark of an act that was begun, beside its run directory: whatever becomes of that, the act is not begun again.
+    /// Once the directory was removed it says how the act ended, as `rc` did.
     pub(super) fn mark(&self) -> PathBuf {
         self.path.with_extension(BEGUN)
     }
@@ -134,8 +136,10 @@ impl RunDirectory {
 
     /// What the files say; the lock has to be held, or there must be none.
     pub(super) fn left(&self) -> io::Result<Found> {
-        if let Some(end) = self.read("rc")? {
-            return Ok(Found::Ended(end));
+        for told in [self.path.join("rc"), self.mark()] {
+            if let Some(end) = read(&told)? {
+                return Ok(Found::Ended(end));
+            }
         }
         if self.has("overdue")? {
             return Ok(Found::Ended(self.overdue("")));
@@ -167,6 +171,10 @@ impl RunDirectory {
         if held.is_none() {
             return Ok(false);
         }
+        // Its end outlives it: one who asks again, killed before the job's end was recorded, hears the same.
+        if self.has("rc")? && self.mark().try_exists()? {
+            std::fs::rename(self.path.join("rc"), self.mark())?;
+        }
         // Renamed at once, removed piece by piece: a crash in between leaves nothing that reads as a run.
         let passing = self.path.with_extension(GONE);
         if passing.try_exists()? {
@@ -177,24 +185,15 @@ impl RunDirectory {
         Ok(true)
     }
 
-    /// A file of the directory as JSON; none when it is not there or is no such thing.
-    pub(super) fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
-        match std::fs::read(self.path.join(name)) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// How long the child was given.
     pub(super) fn limit(&self) -> Option<Duration> {
-        let order: Order = self.read("task").ok()??;
+        let order: Order = read(&self.path.join("task")).ok()??;
         Some(Duration::from_millis(order.deadline_ms))
     }
 
     /// What the child said of itself.
     pub(super) fn started(&self) -> Option<Started> {
-        self.read("started").ok()?
+        read(&self.path.join("started")).ok()?
     }
 
     /// Gone without a word; what it wrote to its log is all there is.
@@ -242,6 +241,15 @@ impl RunDirectory {
             Err(error) => return Err(error),
         };
         Ok(ours == there)
+    }
+}
+
+/// A file as JSON; none when it is not there or is no such thing.
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

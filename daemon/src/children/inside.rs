@@ -13,6 +13,7 @@ use std::{
 
 use events::{ActEnd, Clocks};
 use outbound::child::{ChildEnd, ChildTask};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -63,6 +64,7 @@ fn work(directory: &Path) -> io::Result<()> {
     };
     write_whole(directory, "started", &serde_json::to_vec(&started)?)?;
     let deadline = Duration::from_millis(order.deadline_ms);
+    let mut left = None;
     let repeated = matches!(&order.task, ChildTask::Command { once: true, .. }) && !is_first_time(directory)?;
     let (ended, output) = match &order.task {
         _ if repeated => (ActEnd::Unknown, "it was begun before and is not begun again".to_owned()),
@@ -71,7 +73,11 @@ fn work(directory: &Path) -> io::Result<()> {
             environment,
             directory: place,
             ..
-        } => command::run(argv, environment, place.as_deref(), deadline),
+        } => {
+            let ran = command::run(argv, environment, place.as_deref(), deadline);
+            left = ran.output;
+            (ran.ended, ran.printed)
+        }
         ChildTask::Backup { request } => backup_task(directory, request, deadline)?,
     };
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -81,7 +87,13 @@ fn work(directory: &Path) -> io::Result<()> {
         took_ms,
         output,
     };
-    write_whole(directory, "rc", &serde_json::to_vec(&end)?)
+    write_whole(directory, "rc", &serde_json::to_vec(&end)?)?;
+    if let Some(output) = left {
+        // It ended and said how: nobody waits for us while we read what it left running.
+        let _ = flock(io::stdin(), FlockOperation::Unlock);
+        output.read_on();
+    }
+    Ok(())
 }
 
 /// Leaves a mark beside the run directory that outlives it; false when there was one. It is on disk before the act is.

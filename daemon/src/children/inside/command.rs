@@ -1,10 +1,11 @@
 //! The command of an act: in a process group of its own, which ends at the deadline.
 
 use std::{
-    io::Read,
+    io::{self, PipeReader, Read},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -16,52 +17,74 @@ use super::{super::GRACE, OUTPUT_MAX, printable};
 
 /// How often a command is looked at.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long output is waited for after the end: what the command left running may hold the pipes open.
+/// How long in all output is waited for after the end: what the command left running may go on printing for ever.
 const REST: Duration = Duration::from_millis(200);
 
-/// Runs a command and ends its group at the deadline; how it ended, and the end of its output.
-pub(super) fn run(
-    argv: &[String],
-    environment: &[(String, String)],
-    place: Option<&str>,
-    deadline: Duration,
-) -> (ActEnd, String) {
-    let mut child = match spawn(argv, environment, place) {
-        Ok(child) => child,
-        Err(why) => return (ActEnd::NotStarted { why }, String::new()),
+/// What came of a command.
+pub(super) struct Ran {
+    /// How it ended.
+    pub(super) ended: ActEnd,
+    /// The end of its output.
+    pub(super) printed: String,
+    /// What it left running may still print here.
+    pub(super) output: Option<Output>,
+}
+
+/// Runs a command and ends its group at the deadline.
+pub(super) fn run(argv: &[String], environment: &[(String, String)], place: Option<&str>, deadline: Duration) -> Ran {
+    let (mut child, output) = match spawn(argv, environment, place) {
+        Ok(spawned) => spawned,
+        Err(why) => {
+            return Ran {
+                ended: ActEnd::NotStarted { why },
+                printed: String::new(),
+                output: None,
+            };
+        }
     };
-    let mut output = Output::of(&mut child);
-    let ended = wait(&mut child, deadline, &mut output);
+    let ended = wait(&mut child, deadline);
     if ended == ActEnd::Deadline {
         end_group(child.id());
         let _ = child.wait();
     }
-    (ended, output.rest())
+    Ran {
+        ended,
+        printed: output.rest(),
+        output: Some(output),
+    }
 }
 
-fn spawn(argv: &[String], environment: &[(String, String)], place: Option<&str>) -> Result<Child, String> {
+fn spawn(argv: &[String], environment: &[(String, String)], place: Option<&str>) -> Result<(Child, Output), String> {
     let (program, arguments) = argv.split_first().ok_or("no program is given")?;
-    Command::new(program)
+    let failed = |error: io::Error| format!("{program}: {error}");
+    let (reader, writer) = io::pipe().map_err(failed)?;
+    let output = Output::of(reader).map_err(failed)?;
+    // The other end is the command's alone once this statement is over.
+    let child = Command::new(program)
         .args(arguments)
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(place.unwrap_or("/"))
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(writer.try_clone().map_err(failed)?)
+        .stderr(writer)
         .process_group(0)
         .spawn()
-        .map_err(|error| format!("{program}: {error}"))
+        .map_err(failed)?;
+    Ok((child, output))
 }
 
-fn wait(child: &mut Child, deadline: Duration, output: &mut Output) -> ActEnd {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "inside the child there is no runtime to wait with"
+)]
+fn wait(child: &mut Child, deadline: Duration) -> ActEnd {
     let begun = Instant::now();
     loop {
-        output.take(LOOK);
         match child.try_wait() {
             Ok(Some(status)) => return end_of(status),
             Ok(None) if begun.elapsed() >= deadline => return ActEnd::Deadline,
-            Ok(None) => {}
+            Ok(None) => std::thread::sleep(LOOK),
             // It was started, and nobody can ask any more.
             Err(_) => return ActEnd::Unknown,
         }
@@ -93,53 +116,53 @@ fn end_group(group: u32) {
 }
 
 /// What a command prints, as far as it is kept: its end.
-struct Output {
-    chunks: mpsc::Receiver<Vec<u8>>,
-    readers: Vec<std::thread::JoinHandle<()>>,
-    tail: Vec<u8>,
+pub(super) struct Output {
+    tail: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Output {
-    fn of(child: &mut Child) -> Self {
-        let (sender, chunks) = mpsc::sync_channel(16);
-        let out = child.stdout.take().map(|out| drain(out, sender.clone()));
-        let err = child.stderr.take().map(|err| drain(err, sender));
-        Self {
-            chunks,
-            readers: out.into_iter().chain(err).collect(),
-            tail: Vec::new(),
-        }
-    }
-
-    /// Takes one piece; false when none came in time.
-    fn take(&mut self, wait: Duration) -> bool {
-        let Ok(chunk) = self.chunks.recv_timeout(wait) else {
-            return false;
+    /// Reads until nobody can write any more, whatever comes: a command must neither wait for us nor break on us.
+    fn of(mut from: PipeReader) -> io::Result<Self> {
+        let tail = Arc::<Mutex<Vec<u8>>>::default();
+        let into = Arc::clone(&tail);
+        let read_on = move || {
+            let mut buffer = [0; OUTPUT_MAX];
+            loop {
+                match from.read(&mut buffer) {
+                    Ok(0) => return,
+                    Ok(read) => keep(&into, buffer.get(..read).unwrap_or_default()),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => return,
+                }
+            }
         };
-        self.tail.extend(chunk);
-        let surplus = self.tail.len().saturating_sub(OUTPUT_MAX);
-        self.tail.drain(..surplus);
-        true
+        let reader = std::thread::Builder::new().name("output".to_owned()).spawn(read_on)?;
+        Ok(Self { tail, reader })
     }
 
-    fn rest(mut self) -> String {
-        while self.readers.iter().any(|reader| !reader.is_finished()) && self.take(REST) {}
-        while self.take(Duration::ZERO) {}
-        printable(&self.tail)
+    /// What was printed up to now; what is still on its way is waited for, but not for long.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "inside the child there is no runtime to wait with"
+    )]
+    fn rest(&self) -> String {
+        let ended = Instant::now();
+        while !self.reader.is_finished() && ended.elapsed() < REST {
+            std::thread::sleep(LOOK / 10);
+        }
+        printable(&self.tail.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads on, to nowhere, as long as somebody may write: who prints to a pipe that nobody reads is killed.
+    pub(super) fn read_on(self) {
+        let _ = self.reader.join();
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the child is a process of its own; the thread ends with the pipe"
-)]
-fn drain(mut from: impl Read + Send + 'static, into: mpsc::SyncSender<Vec<u8>>) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = from.read(&mut buffer) {
-            if into.send(buffer.get(..read).unwrap_or_default().to_vec()).is_err() {
-                return;
-            }
-        }
-    })
+fn keep(tail: &Mutex<Vec<u8>>, piece: &[u8]) {
+    let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+    tail.extend(piece);
+    let surplus = tail.len().saturating_sub(OUTPUT_MAX);
+    tail.drain(..surplus);
 }
