@@ -74,6 +74,8 @@ impl<'a> Lexer<'a, '_> {
             '<' if self.eat('>') => self.foreign(start, Token::Compare(Comparison::NotEqual), "!="),
             '<' => Token::Compare(Comparison::Below),
             '=' if self.eat('=') => Token::Compare(Comparison::Equal),
+            '=' if self.eat('>') => self.foreign(start, Token::Compare(Comparison::AtLeast), ">="),
+            '=' if self.eat('<') => self.foreign(start, Token::Compare(Comparison::AtMost), "<="),
             '=' => Token::Assign,
             '!' if self.eat('=') => Token::Compare(Comparison::NotEqual),
             '!' => self.foreign(start, Token::Not, "not"),
