@@ -202,8 +202,9 @@ pub(crate) fn run(named: Option<&Path>) -> ExitCode {
         Err(error) => return fail(&miette::miette!("start the runtime: {error}")),
     };
     let ended = runtime.block_on(watch(named));
-    runtime.shutdown_timeout(Duration::from_secs(2));
     observing::flush();
+    // Whatever has to end has ended; what is left may hang for ever in a call of the system, such as a lookup.
+    runtime.shutdown_background();
     match ended {
         Ok(End::Signal(_)) => ExitCode::SUCCESS,
         Ok(End::Fatal) => ExitCode::FAILURE,
