@@ -111,7 +111,12 @@ impl<'de> de::Deserializer<'de> for Reader<'_> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match self.node.value {
-            Value::Guess(_) => visitor.visit_seq(SeqDeserializer::new(std::iter::empty::<UnitDeserializer<Fault>>())),
+            Value::Guess(0) => visitor.visit_seq(SeqDeserializer::new(std::iter::empty::<UnitDeserializer<Fault>>())),
+            // Some lists may not be empty.
+            Value::Guess(attempt) => {
+                let item = Node::new(self.node.span.clone(), Value::Guess(attempt - 1));
+                visitor.visit_seq(SeqDeserializer::new(std::iter::once(Reader::new(&item))))
+            }
             _ => self.deserialize_any(visitor),
         }
     }

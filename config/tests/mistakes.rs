@@ -416,3 +416,43 @@ fn a_large_file_with_many_mistakes_is_told_once_each() {
     assert_eq!(told.matches("did you mean \"1m\"?").count(), 100);
     assert!(told.contains("watchkeep.toml:2972:9: "), "the last, too");
 }
+
+/// A destination as the alerts have it: a list that may not be empty stands deep in what is missing.
+#[derive(Deserialize)]
+struct Book {
+    notify: BTreeMap<Name, Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[expect(dead_code, reason = "only read")]
+    via: Way,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Way {
+    #[expect(dead_code, reason = "only read")]
+    Email {
+        #[serde(deserialize_with = "some")]
+        to: Vec<Span>,
+    },
+}
+
+fn some<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Span>, D::Error> {
+    let all = Vec::<Span>::deserialize(deserializer)?;
+    if all.is_empty() {
+        return Err(serde::de::Error::custom("nothing is given"));
+    }
+    Ok(all)
+}
+
+#[test]
+fn a_section_with_mistakes_is_there_all_the_same() {
+    let text = "[notify.a]\nvia.emial = { to = [\"1s\"] }\n[notify.b]\n[notify.c]\nvia = \"email\"\n\
+                [notify.d]\nvia.email = { to = [] }\n[notify.e]\nvia.email = { to = [3] }\n";
+    let (book, mistakes) = load_partial::<Book>(&source(text));
+    let names: Vec<_> = book.unwrap().notify.into_keys().collect();
+    assert_eq!(names, ["a", "b", "c", "d", "e"].map(|name| Name::new(name).unwrap()));
+    assert_eq!(mistakes.len(), 5, "{mistakes:?}");
+}
