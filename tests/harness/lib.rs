@@ -14,6 +14,7 @@
 )]
 
 pub mod certificate;
+pub mod clock;
 pub mod daemon;
 pub mod disk;
 pub mod faketime;
