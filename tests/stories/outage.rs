@@ -1,6 +1,6 @@
 //! An outage is told once, and its end once: through refusing receivers, a killed daemon, and a network that is cut.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -388,6 +388,49 @@ fn control_without_anchors_the_same_cut_blames_the_targets() {
     });
     let told = cut.hook.wait_for(1, SOON);
     assert_ne!(body(&told[0])["kind"], "notice");
+}
+
+/// Lookups hang in a call of the system that nobody can end; the daemon ends all the same.
+#[test]
+fn a_silent_name_server_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let near = Namespace::create("near");
+    let home = Link::join(&near, None, 47);
+    // Takes every question, answers none.
+    let _silent = UdpSocket::bind((home.far_address, 53)).unwrap();
+    let resolver = folder.path().join("resolv.conf");
+    std::fs::write(&resolver, format!("nameserver {}\n", home.far_address)).unwrap();
+    let mut launcher = near.command("sh");
+    // A host of `ip netns` has its own mounts, so this changes nothing outside.
+    let mount = format!("mount --bind {} /etc/resolv.conf && exec \"$@\"", resolver.display());
+    launcher.args(["-c", &mount, "sh"]);
+    let configuration = r#"
+        [network]
+        anchors = []
+        [probe.shop]
+        every = "1s"
+        timeout = "1s"
+        check.http = { url = "http://shop.example/" }
+        [heartbeat.outward]
+        url = { env = "HEARTBEAT_URL" }
+        every = "1s"
+        "#;
+    let mut daemon = Setup::new(folder.path(), configuration)
+        .env("HEARTBEAT_URL", "http://heartbeat.example/")
+        .launcher(launcher)
+        .start();
+    wait::until("the lookup to hang", SOON, || {
+        let answer = daemon.api("GET", "/api/v1/status", b"").ok()?.json();
+        let shop = &answer["probes"]["shop"];
+        (shop["status"] == "fail").then(|| assert_eq!(shop["look"]["reason"], "dns_timeout", "{shop}"))
+    });
+    let asked = Instant::now();
+    let ended = daemon.stop();
+    let took = asked.elapsed();
+    assert!(ended.success(), "{ended}: {}", daemon.log());
+    let log = daemon.log();
+    assert!(!log.contains("did not end in time"), "{log}");
+    assert!(took < Duration::from_secs(4), "it took {took:?}: {log}");
 }
 
 fn wait_until_up(daemon: &Daemon) {
