@@ -1,9 +1,11 @@
 //! Notices: what is wrong with Watchkeep itself, a backup, an action, a way of telling.
 
+use std::collections::BTreeSet;
+
 use events::{
     About, ActionConcluded, ActionResult, BackupCaptured, BackupFailed, BackupMissed, BackupStage, Ending, IncidentId,
     JobEnded, LimitReached, Name, Network, NetworkChanged, Phase, Probe, Reason, Severity, Stamp, Status, TaskFailed,
-    name_of,
+    Views, name_of,
 };
 use jiff::SignedDuration;
 
@@ -16,6 +18,9 @@ const BLIND_AFTER: SignedDuration = SignedDuration::from_mins(5);
 const TASK_FAILURES_TOLD: u32 = 5;
 /// Most evidence lines in a notice.
 const LINES_MAX: usize = 10;
+
+/// Most rules that are named in a line.
+const RULES_MAX: usize = 20;
 
 /// Topic of notices about our own network.
 pub(crate) const NETWORK: &str = "network";
@@ -244,12 +249,7 @@ impl Notifier {
         let about = row.map(|row| &row.about);
         let is_notice_of_that_kind =
             matches!(about, Some(About::Notice { topic: Some(topic), .. }) if topic.as_str().starts_with(DELIVERY));
-        let mut deliveries = post.views.deliveries.iter();
-        let waits = deliveries.any(|(_, row)| {
-            let same = matches!(&row.about, About::Notice { topic: Some(other), .. } if other.as_str() == topic);
-            same && row.state == events::DeliveryState::Queued
-        });
-        if is_notice_of_that_kind || waits {
+        if is_notice_of_that_kind {
             return;
         }
         let incident = about.and_then(About::incident);
@@ -266,6 +266,7 @@ impl Notifier {
         let title = format!("Messages do not reach {destination}: it was not told {what}");
         let mut notice = Notice::new(Severity::Page, title)
             .line(format!("Why: {}", clip(&ended.why, 400)))
+            .lines(still_waiting(destination, post.views))
             .lines(incident.map(|id| format!("More: watchkeep why {id}")))
             .line(format!("To do: watchkeep check; watchkeep notify test {destination}"))
             .topic(&topic);
@@ -401,4 +402,20 @@ impl Notifier {
         let before = self.ticks.0.unwrap_or(since.watched);
         before < end && end <= now
     }
+}
+
+/// Rules whose messages wait for a destination all the same: `Waiting for it too: up/a, up/b`.
+fn still_waiting(destination: &str, views: &Views) -> Option<String> {
+    let rows = views.deliveries.iter().map(|(_, row)| row);
+    let waiting = rows.filter(|row| row.destination.as_str() == destination && !row.is_over());
+    let incidents = waiting
+        .filter_map(|row| row.about.incident())
+        .filter_map(|id| views.incidents.get(&id.to_string()));
+    let rules: BTreeSet<&str> = incidents.map(|incident| incident.rule.as_str()).collect();
+    let shown: Vec<&str> = rules.iter().take(RULES_MAX).copied().collect();
+    let more = match rules.len().saturating_sub(RULES_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!shown.is_empty()).then(|| format!("Waiting for it too: {}{more}", shown.join(", ")))
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of a test crate")]
 
+mod given_up;
 mod histories;
 mod play;
 mod texts;

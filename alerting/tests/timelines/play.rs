@@ -593,6 +593,20 @@ impl Play {
         })
     }
 
+    /// Whom nobody could tell of open incidents: `up/shop me: connection refused`.
+    pub(crate) fn undelivered(&self) -> Vec<String> {
+        let incidents = self.fold.views().incidents.iter().map(|(_, row)| row);
+        let of = |row: &events::Incident| {
+            let each = row.undelivered.iter();
+            let rule = row.rule.clone();
+            each.map(move |(to, why)| format!("{rule} {to}: {why}"))
+                .collect::<Vec<_>>()
+        };
+        let mut all: Vec<String> = incidents.flat_map(of).collect();
+        all.sort();
+        all
+    }
+
     /// How phases went, one a line.
     pub(crate) fn phases(&self) -> String {
         self.journal.iter().fold(String::new(), |mut text, fact| {

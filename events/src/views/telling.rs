@@ -1,5 +1,7 @@
 //! Rows of alerting: phases, incidents, silences, messages.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Row, Views};
@@ -7,6 +9,9 @@ use crate::{
     About, AlertPhase, Change, Ending, Fact, IncidentId, JobId, Name, Notified, Phase, Reading, Recorded, RuleTerms,
     ServiceId, SilenceId, SilenceScope, Stamp, Timestamp, Watched,
 };
+
+/// Most characters of why a message was given up.
+const WHY_MAX: usize = 300;
 
 /// Where a rule stands that is not inactive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,10 +106,13 @@ pub struct Incident {
     pub messages_open: u32,
     /// What actions did about it, each in one sentence.
     pub actions: Vec<String>,
+    /// Whom the last message about it never reached, because it was given up, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub undelivered: BTreeMap<Name, String>,
 }
 
 impl Row for Incident {
-    const SHAPE: u32 = 3;
+    const SHAPE: u32 = 4;
 }
 
 /// A silence that is set and not ended; it may lie ahead.
@@ -178,7 +186,7 @@ pub struct Delivery {
 }
 
 impl Row for Delivery {
-    const SHAPE: u32 = 1;
+    const SHAPE: u32 = 2;
 }
 
 impl Delivery {
@@ -248,11 +256,12 @@ impl Views {
             Fact::JobDone(done) => {
                 self.deliveries
                     .edit(&done.job.to_string(), |row| row.answer = Some(done.answer.clone()));
-                self.end_delivery(done.job, DeliveryState::Delivered, stamp);
+                self.end_delivery(done.job, DeliveryState::Delivered, "", stamp);
             }
             Fact::JobEnded(ended) => {
                 let state = DeliveryState::GivenUp { ending: ended.ending };
-                self.end_delivery(ended.job, state, stamp);
+                self.end_delivery(ended.job, state, &ended.why, stamp);
+                self.uncover(ended.job);
             }
             _ => {}
         }
@@ -302,6 +311,7 @@ impl Views {
                 last_told: stamp,
                 messages_open: 0,
                 actions: Vec::new(),
+                undelivered: BTreeMap::new(),
             };
             self.incidents.put(&id.to_string(), row);
         } else if phase.resolves() {
@@ -356,20 +366,40 @@ impl Views {
         }
     }
 
-    fn end_delivery(&mut self, job: JobId, state: DeliveryState, stamp: Stamp) {
+    fn end_delivery(&mut self, job: JobId, state: DeliveryState, why: &str, stamp: Stamp) {
         let key = job.to_string();
         let Some(row) = self.deliveries.get(&key).filter(|row| !row.is_over()) else {
             return;
         };
-        let about = row.about.clone();
+        let (about, destination) = (row.about.clone(), row.destination.clone());
         let delivered = state == DeliveryState::Delivered;
+        let ending = Ending::Superseded;
+        let said = delivered || state == DeliveryState::GivenUp { ending };
         self.deliveries.edit(&key, |row| row.state = state);
         self.edit_told(&about, |row| {
             row.messages_open = row.messages_open.saturating_sub(1);
             if delivered {
                 row.last_told = stamp;
             }
+            if matches!(about, About::Notice { .. }) {
+                return;
+            }
+            if said {
+                row.undelivered.remove(&destination);
+            } else {
+                row.undelivered.insert(destination, why.chars().take(WHY_MAX).collect());
+            }
         });
+    }
+
+    /// What a message said with it was not told when it came to another end: it waits for a message of its own again.
+    fn uncover(&mut self, by: JobId) {
+        let covered = DeliveryState::Covered { by };
+        let rows = self.deliveries.iter().filter(|(_, row)| row.state == covered);
+        let keys: Vec<String> = rows.map(|(key, _)| key.to_owned()).collect();
+        for key in keys {
+            self.deliveries.edit(&key, |row| row.state = DeliveryState::Queued);
+        }
     }
 
     /// Closes messages that came to their end, and incidents that are resolved and of which every message did. At a

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::command::{
     page::{Look, Page, Tone},
-    text::{ago, clock_utc, counted, lasting, padded, short},
+    text::{ago, cause, clock_utc, counted, lasting, padded, short},
 };
 
 /// The page, and whether nothing fires.
@@ -86,6 +86,9 @@ pub(crate) fn incident(page: &mut Page, incident: &Incident, beside: &Beside<'_>
     if let Some(change) = incident.nearest_change() {
         let text = change.text_for(incident.service.as_ref());
         page.wrapped(8, &format!("just before: {text} at {}", clock_utc(change.wall, now)));
+    }
+    for (destination, why) in &incident.undelivered {
+        page.wrapped(8, &format!("NOT TOLD to {destination}, given up: {}", cause(why)));
     }
     page.wrapped(
         8,
