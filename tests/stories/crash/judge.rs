@@ -1,16 +1,19 @@
 //! What a crash must not have done: every violation in words.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use harness::Daemon;
 use harness::smtp::Mail;
 use harness::webhook::Delivery;
-use serde_json::Value;
+use harness::{Daemon, wait};
+use serde_json::{Value, json};
 
 use super::load::{Acknowledged, LOGS, SPANS};
 
 /// Traces that are read back one by one: those that were sent more than once, and a sample of the others.
 const TRACES_MAX: usize = 600;
+/// How long an act may take to be concluded once all is well: what must hold afterwards has a minute for it.
+const CONCLUDED: Duration = Duration::from_secs(120);
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
@@ -263,7 +266,16 @@ fn resolves(phase: &Value) -> bool {
     text(phase, "to") == "inactive" && matches!(text(phase, "from"), "firing" | "clearing")
 }
 
-/// No run of an action began twice, each that began has a fact, and each that was allowed came to an end.
+/// Runs that a kind of fact speaks of, and how often.
+fn runs<'a>(facts: &'a [Value], kind: &str) -> BTreeMap<&'a str, usize> {
+    let mut runs = BTreeMap::new();
+    for fact in facts.iter().filter(|fact| fact["fact"]["kind"] == kind) {
+        *runs.entry(text(&fact["fact"], "run")).or_default() += 1;
+    }
+    runs
+}
+
+/// No run of an action began twice, each that began has its facts, and each that was allowed came to its one end.
 pub(super) fn acts(daemon: &Daemon, log: &str) -> Vec<String> {
     let mut begun: BTreeMap<&str, usize> = BTreeMap::new();
     for run in log
@@ -272,43 +284,114 @@ pub(super) fn acts(daemon: &Daemon, log: &str) -> Vec<String> {
     {
         *begun.entry(run).or_default() += 1;
     }
-    let facts = daemon.facts("act_starting,act_finished,action_concluded");
-    let runs = |kind: &str| -> BTreeSet<&str> {
-        facts
-            .iter()
-            .filter(|fact| fact["fact"]["kind"] == kind)
-            .map(|fact| text(&fact["fact"], "run"))
-            .collect()
-    };
-    let (starting, finished) = (runs("act_starting"), runs("act_finished"));
-    let mut wrong = Vec::new();
+    let read = || daemon.facts("act_starting,act_finished,action_concluded");
+    wait::try_until(CONCLUDED, || {
+        let facts = read();
+        let concluded = runs(&facts, "action_concluded");
+        runs(&facts, "act_starting")
+            .keys()
+            .all(|run| concluded.contains_key(run))
+            .then_some(())
+    });
+    let facts = read();
+    let (starting, finished) = (runs(&facts, "act_starting"), runs(&facts, "act_finished"));
+    let mut wrong = act_ends(&facts);
     for (run, times) in &begun {
         if *times > 1 {
-            let lines: Vec<&str> = log.lines().filter(|line| line.contains(run)).collect();
-            let happened = daemon.facts("started,act_ready,act_starting,act_finished,action_concluded,job_started,job_failed,job_done,job_ended");
-            let of_run = |fact: &&Value| {
-                fact["fact"]["kind"] == "started" || fact["fact"]["run"] == **run || fact["fact"]["job"] == **run
-            };
-            let of_run = happened
-                .iter()
-                .filter(of_run)
-                .map(|fact| format!("{} {} {}", fact["seq"], text(fact, "wall"), fact["fact"]));
-            let first = of_run.collect::<Vec<_>>();
-            let from = first
-                .iter()
-                .position(|line| line.contains(*run))
-                .unwrap_or(0)
-                .saturating_sub(1);
-            let until = first.iter().rposition(|line| line.contains(*run)).unwrap_or(0) + 2;
-            let facts = first.get(from..until.min(first.len())).unwrap_or_default().join("\n  ");
-            wrong.push(format!("run {run} acted {times} times: {lines:?}\n  {facts}"));
+            wrong.push(repeated(daemon, log, run, *times));
         }
-        if !starting.contains(run) {
+        if !starting.contains_key(run) {
             wrong.push(format!("run {run} acted before that was committed"));
         }
-        if !finished.contains(run) {
+        if !finished.contains_key(run) {
             wrong.push(format!("run {run} acted, and its end is not recorded"));
         }
     }
     wrong
+}
+
+/// What is wrong with the ends of acts. The act of this story always ends well, in a helper that nobody kills: so each
+/// recorded end is exit code 0, and nothing that happened to the daemon is an excuse for another conclusion.
+fn act_ends(facts: &[Value]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let (finished, concluded) = (runs(facts, "act_finished"), runs(facts, "action_concluded"));
+    for run in runs(facts, "act_starting").keys() {
+        let times = concluded.get(run).copied().unwrap_or_default();
+        if times != 1 {
+            wrong.push(format!("run {run} was allowed and concluded {times} times"));
+        }
+    }
+    for fact in facts.iter().map(|fact| &fact["fact"]) {
+        let (run, summary) = (text(fact, "run"), text(fact, "summary"));
+        let excused = ["nobody can say", "did not come to its end", "was interrupted"];
+        match text(fact, "kind") {
+            "act_finished" if fact["end"] != json!({ "ended": "exit", "code": 0 }) => {
+                wrong.push(format!("run {run} ended well, and this is recorded: {}", fact["end"]));
+            }
+            "action_concluded"
+                if finished.contains_key(run) && excused.iter().any(|excuse| summary.contains(excuse)) =>
+            {
+                wrong.push(format!("run {run} ended well and is concluded so: {summary}"));
+            }
+            _ => {}
+        }
+    }
+    for (run, times) in finished.iter().filter(|(_, times)| **times > 1) {
+        wrong.push(format!("run {run} ended {times} times"));
+    }
+    wrong
+}
+
+/// A run that acted more than once, with all that is recorded of it.
+fn repeated(daemon: &Daemon, log: &str, run: &str, times: usize) -> String {
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(run)).collect();
+    let happened = daemon.facts(
+        "started,act_ready,act_starting,act_finished,action_concluded,job_started,job_failed,job_done,job_ended",
+    );
+    let of_run =
+        |fact: &&Value| fact["fact"]["kind"] == "started" || fact["fact"]["run"] == *run || fact["fact"]["job"] == *run;
+    let of_run = happened
+        .iter()
+        .filter(of_run)
+        .map(|fact| format!("{} {} {}", fact["seq"], text(fact, "wall"), fact["fact"]));
+    let first = of_run.collect::<Vec<_>>();
+    let from = first
+        .iter()
+        .position(|line| line.contains(run))
+        .unwrap_or(0)
+        .saturating_sub(1);
+    let until = first.iter().rposition(|line| line.contains(run)).unwrap_or(0) + 2;
+    let facts = first.get(from..until.min(first.len())).unwrap_or_default().join("\n  ");
+    format!("run {run} acted {times} times: {lines:?}\n  {facts}")
+}
+
+/// Negative control: what a crash must not make of an act that ended well is seen.
+#[test]
+fn control_acts_that_are_not_concluded_as_they_ended_are_caught() {
+    let fact = |kind: &str, more: Value| {
+        let mut fact = json!({ "kind": kind, "run": "r" });
+        fact.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "fact": fact })
+    };
+    let starting = fact("act_starting", json!({}));
+    let finished = fact("act_finished", json!({ "end": { "ended": "exit", "code": 0 } }));
+    let unknown = fact("act_finished", json!({ "end": { "ended": "unknown" } }));
+    let verified = fact("action_concluded", json!({ "summary": "fix: done and verified" }));
+    let held = fact(
+        "action_concluded",
+        json!({ "summary": "fix: the act did not come to its end: nobody can say whether it was done" }),
+    );
+    let well = vec![starting.clone(), finished.clone(), verified.clone()];
+    assert_eq!(act_ends(&well), Vec::<String>::new());
+    let cases: [(&str, Vec<Value>); 5] = [
+        ("concluded 0 times", vec![starting.clone(), finished.clone()]),
+        ("concluded 2 times", [well.clone(), vec![verified.clone()]].concat()),
+        ("ended 2 times", [well, vec![finished.clone()]].concat()),
+        ("is concluded so", vec![starting.clone(), finished, held]),
+        ("this is recorded", vec![starting, unknown, verified]),
+    ];
+    for (expected, facts) in cases {
+        let wrong = act_ends(&facts).join("\n");
+        assert!(wrong.contains(expected), "{expected}: {wrong}");
+    }
 }
