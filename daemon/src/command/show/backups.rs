@@ -1,5 +1,7 @@
 //! `backup list`: what is proved, since when, and what is not.
 
+use std::collections::BTreeMap;
+
 use events::{Backup, Snapshot, Timestamp};
 use jiff::SignedDuration;
 use web::answer::BackupsAnswer;
@@ -118,12 +120,30 @@ fn backup(page: &mut Page, name: &str, row: &Backup, now: Timestamp) -> bool {
     tone != Tone::Bad
 }
 
+type Copies<'a> = Vec<(&'a String, &'a Snapshot)>;
+
+/// The copies by repository, the one in use first: what a backup left in another place is listed as such.
 fn copies(page: &mut Page, answer: &BackupsAnswer, name: &str) {
-    let mut copies: Vec<(&String, &Snapshot)> = answer
-        .snapshots
-        .iter()
-        .filter(|(_, copy)| copy.backup.as_str() == name)
-        .collect();
+    let mut places: BTreeMap<&str, Copies<'_>> = BTreeMap::new();
+    for (id, copy) in answer.snapshots.iter().filter(|(_, copy)| copy.backup.as_str() == name) {
+        places.entry(copy.repository.as_str()).or_default().push((id, copy));
+    }
+    let mut places: Vec<(&str, Copies<'_>)> = places.into_iter().collect();
+    let newest = |copies: &Copies<'_>| copies.iter().map(|(_, copy)| copy.captured.seq).max();
+    places.sort_by_key(|(_, copies)| std::cmp::Reverse(newest(copies)));
+    let several = places.len() > 1;
+    for (number, (repository, copies)) in places.into_iter().enumerate() {
+        match (several, number) {
+            (false, _) => {}
+            (true, 0) => page.wrapped(2, &format!("in {repository}:")),
+            (true, _) => page.wrapped(2, &format!("left in {repository}:")),
+        }
+        place(page, answer, copies);
+    }
+}
+
+/// The copies in one repository.
+fn place(page: &mut Page, answer: &BackupsAnswer, mut copies: Copies<'_>) {
     copies.sort_by_key(|(id, copy)| (std::cmp::Reverse(copy.intended), *id));
     let rows: Vec<Vec<String>> = copies
         .iter()
