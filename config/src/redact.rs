@@ -1,12 +1,14 @@
 //! Hiding what looks like a secret in a configuration text.
 //!
 //! Secrets are places, so there should be nothing to hide; this is for the file that has one all the same: values of
-//! keys that sound secret, and the user part of addresses.
+//! keys that sound secret, the user part and the query of addresses, and what a command is given as a credential.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::tree::{Node, Value};
+
+mod text;
 
 const REDACTED: &str = "<redacted>";
 const SECRET_WORDS: [&str; 12] = [
@@ -26,13 +28,37 @@ const SECRET_WORDS: [&str; 12] = [
 /// A key that ends so names where or how long, not what.
 const HARMLESS_ENDS: [&str; 8] = ["file", "path", "env", "dir", "ttl", "public_key", "age", "every"];
 
-/// The configuration text as it is kept in the record: values of keys that look like secrets and the user part of
-/// addresses become `<redacted>`, whatever their length was. Valid TOML stays valid TOML.
+/// The configuration text as it is kept in the record: values of keys that look like secrets, the user part of
+/// addresses and the values in their queries, and values of a command's words that look like credentials
+/// (`--password=…`, `--token …`, `Authorization: …`) become `<redacted>`, whatever their length was. Valid TOML stays
+/// valid TOML.
 ///
 /// Keys that look like secrets: those with a word such as `password`, `token` or `secret` in them, or ending in `_key`.
-/// `{ env = "X" }` and the like under such a key is a place and stays.
+/// `{ env = "X" }` and the like under such a key is a place and stays. In what rules are made of and say (`when`,
+/// `clear`, `summary`, `runbook`) only the user part of addresses is hidden: it is used as it was recorded.
+///
+/// Where something was hidden, a last line `# hidden: 3f` tells one of 256 apart: enough to notice that a hidden value
+/// changed, too little to find it out by trying.
 pub fn redacted(source_text: &str) -> String {
-    replace(source_text, &replacements(source_text))
+    let changes = replacements(source_text);
+    let mut text = replace(source_text, &changes);
+    let mut hash = blake3::Hasher::new();
+    let mut hides = false;
+    for (range, with) in changes {
+        let before = source_text.get(range).unwrap_or_default();
+        if before != with {
+            hash.update(before.as_bytes()).update(&[0]);
+            hides = true;
+        }
+    }
+    if hides {
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        let check = hash.finalize().to_hex();
+        text.push_str(&format!("# hidden: {}\n", check.get(..2).unwrap_or_default()));
+    }
+    text
 }
 
 /// A text with its secrets replaced, and how places in it correspond to places in the original.
@@ -114,12 +140,12 @@ impl Shown {
 
 /// Whether a value under a key must not be quoted.
 pub(crate) fn is_secret(key: &str, value: &str) -> bool {
-    sounds_secret(key) || matches!(without_user(value), Cow::Owned(_))
+    sounds_secret(key) || matches!(text::hidden(Some(key), value), Cow::Owned(_))
 }
 
 /// Whether there is something to hide in a line that may not be TOML.
 pub(crate) fn hides_something(line: &str) -> bool {
-    secret_value(line).is_some() || matches!(without_user(line), Cow::Owned(_))
+    secret_value(line).is_some() || matches!(text::hidden(None, line), Cow::Owned(_))
 }
 
 fn replace(text: &str, changes: &[(Range<usize>, String)]) -> String {
@@ -172,18 +198,37 @@ impl Found {
                     self.walk(&entry.node, Some(&entry.key));
                 }
             }
-            Value::Array(items) => items.iter().for_each(|item| self.walk(item, key)),
+            Value::Array(items) => {
+                let mut before = None;
+                for item in items {
+                    match &item.value {
+                        Value::Text(word) if !key.is_some_and(sounds_secret) => {
+                            self.taken.push(item.span.clone());
+                            self.hide(item, text::hidden_word(key, before, word));
+                            before = Some(word.as_str());
+                        }
+                        _ => {
+                            self.walk(item, key);
+                            before = None;
+                        }
+                    }
+                }
+            }
             Value::Boolean(_) | Value::Guess(_) | Value::Gone => {}
             plain => {
                 self.taken.push(node.span.clone());
                 if key.is_some_and(sounds_secret) {
                     self.changes.push((node.span.clone(), toml_text(REDACTED)));
-                } else if let Value::Text(value) = plain
-                    && let Cow::Owned(hidden) = without_user(value)
-                {
-                    self.changes.push((node.span.clone(), toml_text(&hidden)));
+                } else if let Value::Text(value) = plain {
+                    self.hide(node, text::hidden(key, value));
                 }
             }
+        }
+    }
+
+    fn hide(&mut self, node: &Node, hidden: Cow<'_, str>) {
+        if let Cow::Owned(hidden) = hidden {
+            self.changes.push((node.span.clone(), toml_text(&hidden)));
         }
     }
 
@@ -200,8 +245,13 @@ impl Found {
             }
             let comment = text.get(at..).unwrap_or_default().lines().next().unwrap_or_default();
             end = at + comment.len();
-            if matches!(without_user(comment), Cow::Owned(_)) || secret_value(comment).is_some() {
+            let is_credential = matches!(text::without_user(comment), Cow::Owned(_))
+                || secret_value(comment).is_some()
+                || text::value_at(comment).is_some();
+            if is_credential {
                 self.changes.push((at..end, format!("# {REDACTED}")));
+            } else if let Cow::Owned(hidden) = text::without_query(comment) {
+                self.changes.push((at..end, hidden));
             }
         }
     }
@@ -214,7 +264,7 @@ impl Found {
             if let Some(at) = secret_value(content).or_else(|| value_without_equals(content)) {
                 self.changes
                     .push((start + at..start + content.len(), REDACTED.to_owned()));
-            } else if let Cow::Owned(hidden) = without_user(content) {
+            } else if let Cow::Owned(hidden) = text::hidden(None, content) {
                 self.changes.push((start..start + content.len(), hidden));
             }
             start += line.len();
@@ -248,36 +298,6 @@ fn sounds_secret(key: &str) -> bool {
         return false;
     }
     key.ends_with("_key") || key.split('_').any(|word| SECRET_WORDS.contains(&word))
-}
-
-/// A text in which the user part of every address is hidden; borrowed when there is none.
-fn without_user(text: &str) -> Cow<'_, str> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("://") {
-        out.push_str(before);
-        out.push_str("://");
-        let end = after
-            .find(|letter: char| letter.is_whitespace() || "/?#\"'<>".contains(letter))
-            .unwrap_or(after.len());
-        let authority = after.get(..end).unwrap_or_default();
-        rest = match authority.rfind('@') {
-            Some(at) if authority.get(..at) != Some(REDACTED) => {
-                out.push_str(REDACTED);
-                after.get(at..).unwrap_or_default()
-            }
-            _ => after,
-        };
-    }
-    if out.is_empty() || !out.contains(REDACTED) {
-        return Cow::Borrowed(text);
-    }
-    out.push_str(rest);
-    if out == text {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(out)
-    }
 }
 
 /// A basic string on one line. JSON's escapes are TOML's, but for DEL, which TOML wants escaped.
