@@ -69,6 +69,11 @@ pub trait ProbeKind: Send + Sync {
     /// a target asks no anchors, and its first alert waits 15 s instead of 1 m.
     fn is_near(&self) -> bool;
 
+    /// True when an authority of its own is given for it.
+    fn has_ca(&self) -> bool {
+        false
+    }
+
     /// Probes of one host share a limit on how many look at once.
     fn host(&self) -> String {
         self.target()
@@ -98,9 +103,9 @@ pub trait ProbeKind: Send + Sync {
             Ok(look) => Finding::problem(
                 what,
                 format!("{}: {}", look.reason.text(), look.detail),
-                why::remedy(look.reason),
+                why::remedy(look.reason, self.has_ca()),
             ),
-            Err(error) => Finding::problem(what, error.to_string(), why::remedy(Reason::Timeout)),
+            Err(error) => Finding::problem(what, error.to_string(), why::remedy(Reason::Timeout, false)),
         }]
     }
 }

@@ -213,6 +213,20 @@ async fn tls_says_what_is_wrong_with_a_certificate() {
 
     let untrusted = look_by(&context, &format!("http = {{ url = \"{}\" }}", nginx.url("https", "/"))).await;
     fails(&untrusted, Reason::TlsUntrusted);
+    assert!(!untrusted.detail.contains("invalid peer certificate"), "{untrusted:?}");
+    let advice = async |ca: &str| {
+        let check = format!("check.http = {{ url = \"{}\"{ca} }}", nginx.url("https", "/"));
+        let findings = settings(&check).check.as_dyn().preflight(&context).await;
+        findings[0].remedy.clone()
+    };
+    assert!(
+        advice("")
+            .await
+            .starts_with("give the authority's certificate with `ca")
+    );
+    let own = format!(", ca = \"{}\"", nginx.file("server.pem").display());
+    let own = advice(&own).await;
+    assert!(own.ends_with("give the authority's, not the server's own"), "{own}");
     let other_name = format!(
         "http = {{ url = \"https://127.0.0.1:{}/\", ca = \"{ca}\" }}",
         nginx.port
@@ -430,7 +444,7 @@ fn configuration_says_what_is_wrong() {
         ),
         ("htp = { url = \"https://a\" }", "http"),
         ("tcp = { address = \"shop\" }", "the port is missing"),
-        ("command = { argv = [\"true\"] }", "no absolute path"),
+        ("command = { argv = [\"true\"] }", "write the whole path"),
         ("command = { argv = [] }", "the command is empty"),
         ("disk = { path = \"var\" }", "no absolute path"),
         ("disk = { path = \"/\", free_below = \"lots\" }", "lots"),

@@ -51,6 +51,8 @@ const LAYERS: &[(&str, &str)] = &[
         "send the request: ",
     ),
     ("error sending request: ", "send the request: "),
+    // The mail client says it once for each of its layers.
+    ("Connection error: Connection error: ", "Connection error: "),
 ];
 
 /// The text of an error as a person reads it: without the layers of the HTTP client and the numbers of the system's errors,
@@ -118,6 +120,10 @@ mod tests {
         let said = "error sending request: client error (Connect): invalid peer certificate: UnknownIssuer";
         assert!(in_words(said).starts_with("connect: invalid peer certificate: its issuer"));
         assert_eq!(in_words("a (os error x) b (os error 2): c"), "a (os error x) b: c");
+        assert_eq!(
+            in_words("Connection error: Connection error: Connection refused (os error 111)"),
+            "Connection error: Connection refused"
+        );
     }
 
     #[test]

@@ -87,7 +87,6 @@ impl NotifierKind for EmailSettings {
                 return vec![Finding::problem("e-mail", why, remedy([&self.smtp], otherwise).await)];
             }
         };
-        let remedy = "check the server and the port in the secret `smtp`, the network and the password";
         let what = format!("e-mail by {}", server.place());
         let tried = within(CHECK_MAX, "greet the SMTP server", async {
             let mut connection = server.connect().await?;
@@ -102,8 +101,11 @@ impl NotifierKind for EmailSettings {
                 let problem = |why| Finding::problem(what.clone(), why, remedy);
                 refused.into_iter().map(problem).collect()
             }
-            Ok(Err(why)) => vec![Finding::problem(what, why, remedy)],
-            Err(late) => vec![Finding::problem(what, late.to_string(), remedy)],
+            Ok(Err(why)) => {
+                let remedy = self.remedy(&why);
+                vec![Finding::problem(what, why, remedy)]
+            }
+            Err(late) => vec![Finding::problem(what, late.to_string(), self.remedy(""))],
         }
     }
 }
@@ -117,6 +119,19 @@ impl EmailSettings {
             Ok(Ok(server)) => server,
             Ok(Err(panicked)) => Err(panicked.to_string()),
             Err(late) => Err(late.to_string()),
+        }
+    }
+
+    /// What to do when the server cannot be talked to.
+    fn remedy(&self, why: &str) -> &'static str {
+        match &self.ca {
+            _ if !why.contains("invalid peer certificate") => {
+                "check the server and the port in the secret `smtp`, the network and the password"
+            }
+            None => "give the authority's certificate with `ca = \"/path/to/ca.pem\"`",
+            Some(_) => {
+                "see whether the certificate in `ca` is that of the authority that signed the server's, not the server's own"
+            }
         }
     }
 

@@ -231,7 +231,11 @@ async fn an_unknown_certificate_is_refused() {
     let outcome = server.send(&server.settings("p%2Fss", false)).await;
     assert!(matches!(outcome, Outcome::Later { .. }), "{outcome:?}");
     assert!(why(&outcome).to_lowercase().contains("certificate"), "{outcome:?}");
+    assert_eq!(why(&outcome).matches("onnection error").count(), 1, "{outcome:?}");
     assert!(server.mails().is_empty());
+    let settings = server.settings("p%2Fss", false);
+    let findings = settings.via.as_dyn().preflight(&context(server.folder.path())).await;
+    assert!(findings[0].remedy.contains("with `ca = "), "{findings:?}");
 }
 
 #[tokio::test]

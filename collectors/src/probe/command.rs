@@ -58,19 +58,27 @@ struct CommandProbe(CommandCheck);
 
 impl CommandCheck {
     fn program(&self) -> Result<&Path, Mistake> {
-        let help = "write it as a list: [\"/usr/bin/test\", \"-e\", \"/run/shop.pid\"]";
-        let mistake = |message: String| Mistake::at(self.argv.span(), message).help(help);
-        let Some(program) = self.argv.first() else {
-            return Err(mistake("the command is empty".to_owned()));
+        let mistake = |message: String, help: &str| Mistake::at(self.argv.span(), message).help(help);
+        let Some(program) = self.argv.first().filter(|program| !program.is_empty()) else {
+            return Err(mistake(
+                "the command is empty".to_owned(),
+                "name a program and its arguments: [\"/usr/bin/test\", \"-e\", \"/run/shop.pid\"]",
+            ));
         };
         if self.argv.iter().any(|word| word.contains('\0')) {
-            return Err(mistake("the command holds a NUL character".to_owned()));
+            return Err(mistake(
+                "the command holds a NUL character".to_owned(),
+                "no argument of a program can hold one: leave it out",
+            ));
         }
         let path = Path::new(program);
         if path.is_absolute() {
             Ok(path)
         } else {
-            Err(mistake(format!("the program {program:?} is no absolute path")))
+            Err(mistake(
+                format!("the program {program:?} is no absolute path"),
+                "no shell and no PATH look it up: write the whole path, such as /usr/bin/test",
+            ))
         }
     }
 }

@@ -147,6 +147,10 @@ impl ProbeKind for HttpCheck {
         mistakes
     }
 
+    fn has_ca(&self) -> bool {
+        self.ca.is_some()
+    }
+
     fn build(&self, context: &Context) -> Result<Box<dyn Probe>, Mistake> {
         Ok(Box::new(HttpProbe {
             route: self.route(context)?,

@@ -62,6 +62,10 @@ impl ProbeKind for TcpCheck {
         }
     }
 
+    fn has_ca(&self) -> bool {
+        self.ca.is_some()
+    }
+
     fn build(&self, context: &Context) -> Result<Box<dyn Probe>, Mistake> {
         let config = tls_client(context, self.tls, self.ca.as_ref())?;
         let endpoint = (*self.address).clone();

@@ -122,7 +122,15 @@ pub(crate) fn of_handshake(error: &io::Error) -> Look {
         CertificateError::NotValidYetContext { not_before, .. } => {
             format!("it is not valid before {}", moment(not_before.as_secs()))
         }
-        _ => outbound::in_words(&error.to_string()),
+        // The reason says that already; where trust comes from is what is left to say.
+        CertificateError::UnknownIssuer => {
+            "no authority of this machine signed it, nor one that is given with `ca`".to_owned()
+        }
+        _ => {
+            let words = outbound::in_words(&error.to_string());
+            let words = words.strip_prefix("invalid peer certificate: ").unwrap_or(&words);
+            words.to_owned()
+        }
     };
     let mut look = fail(reason, detail);
     look.certificate_expires = expires.map(moment);
@@ -157,8 +165,8 @@ pub(crate) fn evidence(parts: &[&[u8]]) -> String {
     text
 }
 
-/// What to do about it, for `watchkeep check`.
-pub(crate) fn remedy(reason: Reason) -> &'static str {
+/// What to do about it, for `watchkeep check`. `has_ca`: an authority is given already.
+pub(crate) fn remedy(reason: Reason, has_ca: bool) -> &'static str {
     match reason {
         Reason::DnsNxdomain => "correct the host name, or add it to the name server",
         Reason::DnsTimeout | Reason::DnsFailed => "check /etc/resolv.conf and the name server",
@@ -166,6 +174,10 @@ pub(crate) fn remedy(reason: Reason) -> &'static str {
         Reason::ConnectTimeout | Reason::ConnectUnreachable => "check the address, the route and the firewall",
         Reason::TlsExpired => "renew the certificate",
         Reason::TlsName => "use the name in the certificate, or get one for this name",
+        Reason::TlsUntrusted if has_ca => {
+            "the certificate in `ca` is not that of the authority that signed the server's: give the authority's, not \
+             the server's own"
+        }
         Reason::TlsUntrusted => "give the authority's certificate with `ca = \"/path/to/ca.pem\"`",
         Reason::HttpStatus => "correct the address, or say which status is expected: `status = \"200-399\"`",
         Reason::NotStarted => "give an absolute path of a program that this user may run",

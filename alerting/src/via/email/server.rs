@@ -17,6 +17,8 @@ use super::told;
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 const CA_BYTES_MAX: u64 = 1 << 20;
 const EXPECTED: &str = "expected smtps://user:password@host or smtp://user:password@host";
+const ENCODE: &str = "user and password are percent-encoded in a URL: write `%2F` for `/`, `%3A` for `:`, `%40` for `@`, `%3F` for \
+                      `?`, `%23` for `#`, `%25` for `%`";
 
 /// An SMTP server with everything needed to hand in mail. Never printed.
 pub(super) struct Server {
@@ -38,6 +40,9 @@ impl Server {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
+        if is_cut(text) {
+            return Err(format!("{ENCODE}; {EXPECTED}"));
+        }
         let url = Url::parse(text.trim()).map_err(|error| format!("{error}; {EXPECTED}"))?;
         let (wrapped, port) = match url.scheme() {
             "smtps" => (true, 465),
@@ -49,9 +54,7 @@ impl Server {
             .filter(|host| !host.is_empty())
             .ok_or_else(|| format!("no host; {EXPECTED}"))?;
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err(format!(
-                "something behind the host; write `%2F` for a slash in the password; {EXPECTED}"
-            ));
+            return Err(format!("something behind the host; {EXPECTED}"));
         }
         let credentials = match (decoded(url.username())?, url.password()) {
             (user, _) if user.is_empty() => None,
@@ -119,9 +122,15 @@ fn authority(path: &Path) -> Result<Certificate, String> {
     Certificate::from_pem(&bytes).map_err(|error| format!("read the certificate file {shown}: {}", told(&error)))
 }
 
+/// Whether the login is not whole for a URL: one of its characters ends the part in front of the path.
+fn is_cut(text: &str) -> bool {
+    let login = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    login.is_some_and(|(login, _)| login.contains(['/', '?', '#', '\\']))
+}
+
 /// Percent-decoding (RFC 3986) of user and password.
 fn decoded(text: &str) -> Result<String, String> {
-    let wrong = || format!("a wrong percent-encoding in user or password; {EXPECTED}");
+    let wrong = || format!("a wrong percent-encoding: {ENCODE}; {EXPECTED}");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -173,6 +182,25 @@ mod tests {
         let expected = Credentials::new("a@x.example".to_owned(), "p/ü".to_owned());
         assert_eq!(server.credentials, Some(expected));
         assert_eq!(Server::parse("smtp://mail.example").unwrap().credentials, None);
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_told_as_such() {
+        for url in [
+            "smtps://me:hun:ter/2@mail.example",
+            "smtps://me:hunter2/x@mail.example:465",
+            "smtps://me:hunter2#x@mail.example",
+            "smtps://me:hunter2?x@mail.example",
+            "smtps://me:hunter2%x@mail.example",
+        ] {
+            let why = refusal(url);
+            assert!(why.contains("write `%2F` for `/`, `%3A` for `:`"), "{why}");
+            assert!(!why.contains("hunter2") && !why.contains("port"), "{why}");
+        }
+        // A colon alone harms nobody: the first one ends the user.
+        let server = Server::parse("smtps://me:hun:ter2@mail.example").unwrap();
+        let expected = Credentials::new("me".to_owned(), "hun:ter2".to_owned());
+        assert_eq!(server.credentials, Some(expected));
     }
 
     #[test]
