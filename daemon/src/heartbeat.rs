@@ -264,7 +264,7 @@ mod tests {
         std::fs::set_permissions(&place, PermissionsExt::from_mode(0o600)).unwrap();
         let secret = Secret::file(place);
         let mut address = Address::new(secret.clone());
-        let (held, hangs) = std::sync::mpsc::channel::<()>();
+        let (held, hangs) = std::sync::mpsc::sync_channel::<()>(0);
         address.reading = Some(tokio::task::spawn_blocking(move || {
             let _ = hangs.recv();
             secret.read()

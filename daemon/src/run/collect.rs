@@ -178,14 +178,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_hangs_does_not_hold_up_the_end_of_the_probes() {
-        let (held, until) = std::sync::mpsc::channel();
+        let (held, until) = std::sync::mpsc::sync_channel(0);
         soon(on_own_thread(move || hang(until))).await;
         drop(held);
     }
 
     #[tokio::test]
     async fn a_call_that_hangs_does_not_hold_up_a_new_start_of_the_probes() {
-        let (held, until) = std::sync::mpsc::channel();
+        let (held, until) = std::sync::mpsc::sync_channel(0);
         let running = on_own_thread(move || async {
             hang(until).await;
             panic!("put in by a test");
