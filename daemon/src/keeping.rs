@@ -21,7 +21,7 @@ use store::Journal;
 use crate::{children::RunDirectories, clock::MachineClocks, plan::journal_name, run::Record, settings::Settings};
 
 /// The file that stops all acting, in the data folder.
-const KILL_SWITCH: &str = "stop-acting";
+pub(crate) const KILL_SWITCH: &str = "stop-acting";
 
 /// Every queue of a configuration and its worker.
 ///

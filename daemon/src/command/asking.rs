@@ -1,5 +1,10 @@
 //! Commands that ask: one question, one page.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::{Fact, Seq, Timestamp};
+use web::answer::{StatusAnswer, TimelineAnswer};
+
 use super::{
     Failure, Verdict,
     output::Output,
@@ -10,6 +15,9 @@ use crate::{
     cli::{Asking, LatencyArgs, LogsArgs, TimelineArgs, TraceArgs, WhyArgs},
     client::{Question, escaped},
 };
+
+/// Starts of which it is asked how the run before ended.
+const STARTS_MAX: usize = 10;
 
 /// Asks, and prints the answer as it is or as a page.
 fn answer(
@@ -57,9 +65,69 @@ pub(super) fn timeline(arguments: &TimelineArgs, place: &Place, output: &Output)
             ("limit", Some(&limit)),
         ],
     );
-    answer(&question, arguments.asking, place, output, |answer| {
-        Ok((show::timeline::page(&answer.read()?, output.look()), Verdict::Well))
+    let (asking, service) = (arguments.asking, arguments.service.as_deref());
+    answer(&question, asking, place, output, |answer| {
+        let timeline: TimelineAnswer = answer.read()?;
+        if asking.json {
+            return Ok((String::new(), Verdict::Well));
+        }
+        unknown_service(service.filter(|_| timeline.facts.is_empty()), place, output);
+        let broken_off = broken_off(&timeline, place, output)?;
+        Ok((
+            show::timeline::page(&timeline, broken_off, output.look()),
+            Verdict::Well,
+        ))
     })
+}
+
+/// Of starts that came after an end without a stop: when the last fact before was recorded. Of the newest starts only.
+fn broken_off(timeline: &TimelineAnswer, place: &Place, output: &Output) -> Result<BTreeMap<Seq, Timestamp>, Failure> {
+    let kinds = Fact::KINDS.join(",");
+    let mut found = BTreeMap::new();
+    let starts = timeline
+        .facts
+        .iter()
+        .filter(|fact| matches!(fact.fact.fact, Fact::Started(_)));
+    for start in starts.take(STARTS_MAX) {
+        let before = start.seq.to_string();
+        let query = [
+            ("before", Some(before.as_str())),
+            ("kind", Some(kinds.as_str())),
+            ("limit", Some("5")),
+        ];
+        let asked = block_on(ask(place, &Question::get("/api/v1/timeline", &query), output))?;
+        let earlier: TimelineAnswer = asked.read()?;
+        let stopped = earlier
+            .facts
+            .iter()
+            .take_while(|fact| !matches!(fact.fact.fact, Fact::Started(_)))
+            .any(|fact| matches!(fact.fact.fact, Fact::Stopped(_)));
+        if let Some(last) = earlier.facts.first().filter(|_| !stopped) {
+            found.insert(start.seq, last.wall);
+        }
+    }
+    Ok(found)
+}
+
+/// Says that nothing is known of the service that nothing was found of, and which one may have been meant.
+fn unknown_service(service: Option<&str>, place: &Place, output: &Output) {
+    let Some(service) = service else { return };
+    let asked = block_on(async { ask(place, &Question::get("/api/v1/status", &[]), output).await?.read() });
+    let Ok::<StatusAnswer, _>(status) = asked else { return };
+    let described = &status.described;
+    let probes = described.probes.iter().map(|probe| probe.service.to_string());
+    let known: BTreeSet<String> = probes
+        .chain(described.services.iter().cloned())
+        .chain(status.releases.keys().cloned())
+        .collect();
+    if known.contains(service) {
+        return;
+    }
+    let near = config::suggest(service, known.iter().map(String::as_str))
+        .map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+    output.note(&format!(
+        "no service {service:?} is configured, and none was deployed{near}"
+    ));
 }
 
 pub(super) fn logs(arguments: &LogsArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
@@ -77,7 +145,10 @@ pub(super) fn logs(arguments: &LogsArgs, place: &Place, output: &Output) -> Resu
         ],
     );
     answer(&question, arguments.asking, place, output, |answer| {
-        Ok((show::logs::page(&answer.read()?, output.look()), Verdict::Well))
+        let logs: web::answer::LogsAnswer = answer.read()?;
+        let service = arguments.service.as_deref();
+        unknown_service(service.filter(|_| logs.records.is_empty()), place, output);
+        Ok((show::logs::page(&logs, output.look()), Verdict::Well))
     })
 }
 
@@ -100,7 +171,10 @@ pub(super) fn latency(arguments: &LatencyArgs, place: &Place, output: &Output) -
         ],
     );
     answer(&question, arguments.asking, place, output, |answer| {
-        Ok((show::latency::page(&answer.read()?, output.look()), Verdict::Well))
+        let latency: web::answer::LatencyAnswer = answer.read()?;
+        let seen = latency.series.iter().any(|series| series.requests > 0);
+        unknown_service(Some(arguments.service.as_str()).filter(|_| !seen), place, output);
+        Ok((show::latency::page(&latency, output.look()), Verdict::Well))
     })
 }
 

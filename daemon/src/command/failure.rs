@@ -17,9 +17,6 @@ pub(crate) const FORBIDDEN: u8 = 4;
 /// The daemon could not do it.
 pub(crate) const BROKEN: u8 = 5;
 
-/// Columns of an advice.
-const WIDTH: usize = 72;
-
 /// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -88,15 +85,20 @@ impl Failure {
         Self::new(code, what).advice(advice)
     }
 
-    /// As it is shown.
+    /// As it is shown on a terminal.
     pub(crate) fn text(&self) -> String {
+        self.within(72)
+    }
+
+    /// As it is shown, the advice in lines of so many columns.
+    pub(crate) fn within(&self, columns: usize) -> String {
         let mut lines: Vec<String> = self.what.lines().map(plain).collect();
         // A configuration's mistakes begin with file and line, which editors and terminals can follow.
         let laid_out = lines.len() > 2;
         if let Some(first) = lines.first_mut().filter(|_| !laid_out) {
             *first = format!("watchkeep: {first}");
         }
-        for (place, line) in wrapped(&plain(&self.advice), WIDTH)
+        for (place, line) in wrapped(&plain(&self.advice), columns)
             .into_iter()
             .enumerate()
             .filter(|(_, line)| !line.is_empty())

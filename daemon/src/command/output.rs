@@ -1,6 +1,7 @@
 //! What a command prints: pages and JSON to standard output, everything else to standard error.
 
 use std::{
+    cell::Cell,
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
@@ -21,23 +22,27 @@ pub(crate) struct Output {
     look: Look,
     out: io::Stdout,
     err: io::Stderr,
+    noted: Cell<bool>,
 }
 
 impl Output {
-    /// Colour and the terminal's width only where there is a terminal.
+    /// Colour and a width only where there is a terminal: what goes into a file or another program is not broken.
     pub(crate) fn new() -> Self {
         let terminal = io::stdout().is_terminal();
-        let width = terminal_size::terminal_size()
-            .filter(|_| terminal)
-            .map_or(80, |(width, _)| usize::from(width.0));
+        let columns = || terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
         let look = Look {
-            width: width.clamp(WIDTH_MIN, WIDTH_MAX),
+            width: if terminal {
+                columns().clamp(WIDTH_MIN, WIDTH_MAX)
+            } else {
+                usize::MAX
+            },
             colour: terminal && wants_colour(),
         };
         Self {
             look,
             out: io::stdout(),
             err: io::stderr(),
+            noted: Cell::new(false),
         }
     }
 
@@ -78,10 +83,22 @@ impl Output {
         let _ = writeln!(self.err.lock(), "watchkeep: {}", plain(text));
     }
 
+    /// The same, but only once in a command: where answers come from holds for all of them.
+    pub(crate) fn note_once(&self, text: &str) {
+        if !self.noted.replace(true) {
+            self.note(text);
+        }
+    }
+
     /// Tells why a command failed.
     pub(crate) fn failed(&self, failure: &Failure) -> ExitCode {
         if !failure.what.is_empty() {
-            let _ = writeln!(self.err.lock(), "{}", failure.text());
+            let text = if self.err.is_terminal() {
+                failure.text()
+            } else {
+                failure.within(usize::MAX)
+            };
+            let _ = writeln!(self.err.lock(), "{text}");
         }
         ExitCode::from(failure.code)
     }

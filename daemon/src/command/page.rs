@@ -5,7 +5,7 @@ use super::text::{cut, padded, plain, right, width, wrapped};
 /// How a page looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
-    /// Columns.
+    /// Columns; no limit where there is no terminal.
     pub(crate) width: usize,
     /// Whether words may be coloured.
     pub(crate) colour: bool,
@@ -84,9 +84,14 @@ impl Page {
 
     /// One line that begins with a coloured word.
     pub(crate) fn marked(&mut self, tone: Tone, mark: &str, rest: &str) {
+        let mark = cut(&plain_blank(mark), self.look.width);
+        let rest = cut(&plain(rest), self.look.width.saturating_sub(width(&mark)));
+        self.whole(tone, &mark, &rest);
+    }
+
+    /// The same, of text that fits already, or must not be cut: a command that is copied.
+    pub(crate) fn whole(&mut self, tone: Tone, mark: &str, rest: &str) {
         let (mark, rest) = (plain_blank(mark), plain(rest));
-        let mark = cut(&mark, self.look.width);
-        let rest = cut(&rest, self.look.width.saturating_sub(width(&mark)));
         let line = match tone.code() {
             Some(code) if self.look.colour => format!("\u{1b}[{code}m{mark}\u{1b}[0m{rest}"),
             _ => mark + &rest,
@@ -108,8 +113,8 @@ impl Page {
             .enumerate()
         {
             match place {
-                0 => self.marked(tone, lead, line),
-                _ => self.marked(Tone::Plain, &" ".repeat(columns), line),
+                0 => self.whole(tone, lead, line),
+                _ => self.whole(Tone::Plain, &" ".repeat(columns), line),
             }
         }
     }
@@ -194,13 +199,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_is_within_the_width() {
+    fn every_line_but_a_command_is_within_the_width() {
         let mut page = Page::new(Look {
             width: 24,
             colour: false,
         });
         page.line("a line that is much longer than the width");
         page.field("why", "connection refused by 127.0.0.1:8080 twice");
+        page.field("now", "`watchkeep actions allow shop`");
         page.gap();
         page.gap();
         page.table(
@@ -212,7 +218,7 @@ mod tests {
             ],
         );
         let text = page.finish();
-        let expected = "a line that is much lon…\nwhy       connection\n          refused by\n          127.0.0.1:8080\n          twice\n\n  a     12  first\n  lon…   3  a second th…\n";
+        let expected = "a line that is much lon…\nwhy       connection\n          refused by\n          127.0.0.1:8080\n          twice\nnow       `watchkeep actions allow shop`\n\n  a     12  first\n  lon…   3  a second th…\n";
         assert_eq!(text, expected);
     }
 

@@ -1,10 +1,13 @@
 //! Commands that record what a person asks for.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 use web::answer::SilenceAnswer;
 
 use super::{
     Failure, Verdict, asking,
+    failure::{UNREACHABLE, USAGE},
     output::Output,
     source::{Answer, Place, ask, block_on},
     text::{plain, short},
@@ -12,6 +15,7 @@ use super::{
 use crate::{
     cli::{AckArgs, Asking, DeployArgs, MigrationsArg, SilenceArgs, SwitchArgs},
     client::{Question, escaped},
+    keeping::KILL_SWITCH,
 };
 
 /// Records, and prints the answer as it is or one sentence.
@@ -81,17 +85,18 @@ pub(super) fn silence(arguments: &SilenceArgs, place: &Place, output: &Output) -
         return record(&question, arguments.asking, place, output, |answer| {
             let lifted: SilenceAnswer = answer.read()?;
             Ok(format!(
-                "silence {} is lifted: what still fires is told now",
+                "silence {} is lifted: if something that it covered still fires, that is told now",
                 short(&lifted.silence.to_string())
             ))
         });
     }
+    let from = arguments.from.as_ref().map(|from| moment("--from", from)).transpose()?;
     let body = body([
         ("rule", text(arguments.rule.as_ref())),
         ("service", text(arguments.service.as_ref())),
         ("all", arguments.all.then_some(json!(true))),
         ("for", text(arguments.lasting.as_ref())),
-        ("from", text(arguments.from.as_ref())),
+        ("from", from),
         ("by", text(arguments.by.clone().or_else(user).as_ref())),
         ("reason", text(arguments.reason.as_ref())),
     ]);
@@ -121,6 +126,24 @@ pub(super) fn silence(arguments: &SilenceArgs, place: &Place, output: &Output) -
             ))
         },
     )
+}
+
+/// A moment as it is sent. A time without its zone is not guessed: what is printed here is UTC, what a watch says is not.
+fn moment(option: &str, text: &str) -> Result<Value, Failure> {
+    if text.parse::<jiff::Timestamp>().is_ok() {
+        return Ok(json!(text));
+    }
+    match text.parse::<jiff::civil::DateTime>() {
+        Ok(civil) => Err(
+            Failure::new(USAGE, format!("{option}: {text:?} says no time zone")).advice(format!(
+                "write {civil}Z for UTC, as all times here are, or the offset of yours, such as {civil}+02:00"
+            )),
+        ),
+        Err(_) => {
+            Err(Failure::new(USAGE, format!("{option}: {text:?} is no moment"))
+                .advice("write it as 2026-12-01T02:00:00Z"))
+        }
+    }
 }
 
 pub(super) fn deploy(arguments: &DeployArgs, place: &Place, output: &Output) -> Result<Verdict, Failure> {
@@ -166,7 +189,7 @@ pub(super) fn switch(arguments: &SwitchArgs, stop: bool, place: &Place, output: 
             ("by", text(user().as_ref())),
         ]),
     );
-    record(&question, arguments.asking, place, output, |_| {
+    let done = record(&question, arguments.asking, place, output, |_| {
         Ok(match (&arguments.action, stop) {
             (None, true) => "all acting is stopped: no action begins until `watchkeep actions allow`".to_owned(),
             (None, false) => "acting is allowed again; what was refused stays refused".to_owned(),
@@ -175,7 +198,21 @@ pub(super) fn switch(arguments: &SwitchArgs, stop: bool, place: &Place, output: 
                 format!("action {action} may act again, at its next incident")
             }
         })
-    })
+    });
+    match (done, place.folder()) {
+        (Err(failure), Ok(folder)) if failure.code == UNREACHABLE && stop => {
+            Err(failure.advice(by_file(&folder.join(KILL_SWITCH))))
+        }
+        (done, _) => done,
+    }
+}
+
+/// Whoever wants to stop acting is not told to start what acts: the file stops it with and without a daemon.
+fn by_file(file: &Path) -> String {
+    format!(
+        "`touch {}` stops all acting, of a daemon that does not answer and of one that starts later; removing the file allows it",
+        file.display()
+    )
 }
 
 /// Who types: the user behind sudo, else the user of this process.
@@ -191,6 +228,19 @@ fn user() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_without_its_zone_is_not_guessed() {
+        assert_eq!(
+            moment("--from", "2026-12-01T02:00:00Z").unwrap(),
+            "2026-12-01T02:00:00Z"
+        );
+        assert!(moment("--from", "2026-12-01T02:00:00+01:00").is_ok());
+        let said = moment("--from", "2026-12-01 02:00").unwrap_err();
+        assert_eq!(said.what, "--from: \"2026-12-01 02:00\" says no time zone");
+        assert!(said.advice.contains("write 2026-12-01T02:00:00Z for UTC"), "{said:?}");
+        assert!(moment("--from", "tomorrow").unwrap_err().what.contains("is no moment"));
+    }
 
     #[test]
     fn only_what_was_said_is_sent() {

@@ -187,7 +187,7 @@ async fn still(place: &Place, socket: &Path, question: &Question, output: &Outpu
             )
         },
     );
-    output.note(&format!("no daemon is running; {as_of}"));
+    output.note_once(&format!("no daemon is running; {as_of}"));
     answer_still(desk, question)
         .await
         .map_err(|error| Failure::new(BROKEN, format!("ask the record: {error}")))

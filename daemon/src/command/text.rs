@@ -104,27 +104,86 @@ fn bound(before: &str, after: &str) -> bool {
     (is_number && UNITS.contains(&unit)) || matches!(before, ">" | ">=" | "<" | "<=" | "==" | "!=")
 }
 
-/// Words, those of which a line must keep together as one.
-fn pieces(text: &str) -> Vec<String> {
-    let mut pieces: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        match pieces.last_mut().filter(|last| bound(last, word)) {
-            Some(last) => last.push_str(&format!(" {word}")),
-            None => pieces.push(word.to_owned()),
+/// What a line keeps together.
+struct Piece {
+    text: String,
+    /// Whether it is a command: never broken, so that it can be copied, even when it is wider than the page.
+    whole: bool,
+}
+
+/// Commands after whose name words may follow that belong to them.
+const COMMANDS: &[&str] = &[
+    "ack", "actions", "alerts", "backup", "chain", "check", "deploy", "init", "jobs", "latency", "logs", "notify",
+    "restore", "run", "silence", "status", "timeline", "trace", "why",
+];
+/// Widest command that is kept whole: beyond it, a stray backquote is more likely.
+const COMMAND_MAX: usize = 160;
+
+/// How many of these words are one command, or 0: `watchkeep` with its arguments, or what stands in backquotes.
+fn command(words: &[&str]) -> usize {
+    let ticks = |word: &&str| word.matches('`').count() % 2 == 1;
+    let Some((first, rest)) = words.split_first() else {
+        return 0;
+    };
+    if ticks(first) {
+        return rest.iter().position(ticks).map_or(0, |end| end + 2);
+    }
+    let ends = |word: &str| word.ends_with([',', ';', ':', '.', ')']);
+    let named = |word: &&&str| COMMANDS.contains(&word.trim_end_matches([',', ';', ':', '.', ')']));
+    if first.trim_start_matches('(') != "watchkeep" || rest.first().filter(named).is_none() {
+        return 0;
+    }
+    // A name and its own command, such as `actions allow shop-rollback`; then one value for each option.
+    let (mut bare, mut taken, mut is_over) = (3, 1, false);
+    for word in rest {
+        let is_option = word.starts_with("--");
+        if is_over || word.starts_with('(') || (!is_option && bare == 0) {
+            break;
         }
+        bare = if is_option { 1 } else { bare - 1 };
+        is_over = ends(word);
+        taken += 1;
+    }
+    taken
+}
+
+/// Words, those of which a line must keep together as one.
+fn pieces(text: &str) -> Vec<Piece> {
+    let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+    let mut rest = words.as_slice();
+    let mut pieces: Vec<Piece> = Vec::new();
+    while let Some(word) = rest.first() {
+        let length = command(rest);
+        let together = rest.get(..length).unwrap_or_default().join(" ");
+        if length > 0 && width(&together) <= COMMAND_MAX {
+            pieces.push(Piece {
+                text: together,
+                whole: true,
+            });
+            rest = rest.get(length..).unwrap_or_default();
+            continue;
+        }
+        match pieces.last_mut().filter(|last| bound(&last.text, word)) {
+            Some(last) => last.text.push_str(&format!(" {word}")),
+            None => pieces.push(Piece {
+                text: (*word).to_owned(),
+                whole: false,
+            }),
+        }
+        rest = rest.get(1..).unwrap_or_default();
     }
     pieces
 }
 
-/// Lines of at most so many columns, broken between words but not between a number and its unit; a longer word is broken
-/// where it must be.
+/// Lines of at most so many columns, broken between words but neither within a command nor between a number and its unit; a
+/// longer word is broken where it must be, a longer command has its line to itself.
 pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(8);
     let mut lines = vec![String::new()];
-    for mut rest in pieces(text) {
+    for Piece { text: mut rest, whole } in pieces(text) {
         while let Some(line) = lines.last_mut() {
             let gap = usize::from(!line.is_empty());
-            if width(line) + gap + width(&rest) <= columns {
+            if width(line).saturating_add(gap + width(&rest)) <= columns || (whole && gap == 0) {
                 line.push_str(if gap == 1 { " " } else { "" });
                 line.push_str(&rest);
                 break;
@@ -321,6 +380,32 @@ mod tests {
         );
         assert_eq!(wrapped("the limit > 1%, v2 s", 11), ["the limit", "> 1%, v2 s"]);
         assert_eq!(wrapped("1 1 1 1 1 s", 8), ["1 1 1 1", "1 s"]);
+    }
+
+    #[test]
+    fn a_command_is_never_broken() {
+        assert_eq!(
+            wrapped("nobody has taken it; watchkeep why 1b6707ab", 32),
+            ["nobody has taken it;", "watchkeep why 1b6707ab"]
+        );
+        assert_eq!(
+            wrapped("held; `watchkeep actions allow shop-restart` releases it", 20),
+            ["held;", "`watchkeep actions allow shop-restart`", "releases it"]
+        );
+        assert_eq!(
+            wrapped("see watchkeep logs --service shop --since 25m, or ask somebody", 24),
+            ["see", "watchkeep logs --service shop --since 25m,", "or ask somebody"]
+        );
+        assert_eq!(
+            wrapped("watchkeep notify test me (tries it for real)", 30),
+            ["watchkeep notify test me", "(tries it for real)"]
+        );
+        // Its own name is no command, and a stray backquote is none either.
+        assert_eq!(
+            wrapped("watchkeep 0.1.0 in production", 12),
+            ["watchkeep", "0.1.0 in", "production"]
+        );
+        assert_eq!(wrapped("it`s a stray one", 8), ["it`s a", "stray", "one"]);
     }
 
     #[test]

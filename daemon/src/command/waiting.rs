@@ -26,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const MESSAGE_TIME: Duration = Duration::from_secs(200);
 /// How long nothing may be recorded of a backup before waiting ends; it goes on without us.
 const BACKUP_TIME: Duration = Duration::from_secs(24 * 3600);
+/// After so long without news it is said that nothing is lost by going away.
+const QUIET_TIME: Duration = Duration::from_secs(10);
 /// Facts in one look.
 const PAGE: &str = "200";
 
@@ -35,6 +37,8 @@ struct Follow {
     job: JobId,
     after: Seq,
     most: Duration,
+    /// Whether further attempts are waited for.
+    patient: bool,
 }
 
 pub(super) fn backup(arguments: &BackupArgs, task: &str, place: &Place, output: &Output) -> Result<Verdict, Failure> {
@@ -109,6 +113,8 @@ async fn one_backup(
             job,
             after,
             most: BACKUP_TIME,
+            // The next attempts come minutes apart, for hours: nobody wants to look on.
+            patient: false,
         },
         json,
         place,
@@ -145,6 +151,7 @@ pub(super) fn notify_test(arguments: &NotifyTestArgs, place: &Place, output: &Ou
                 job,
                 after,
                 most: MESSAGE_TIME,
+                patient: true,
             },
             json,
             place,
@@ -157,6 +164,7 @@ pub(super) fn notify_test(arguments: &NotifyTestArgs, place: &Place, output: &Ou
 /// Shows what is recorded of a job until its end. With `json`, each fact is a line of its own.
 async fn follow(what: &Follow, json: bool, place: &Place, output: &Output) -> Result<Verdict, Failure> {
     let until = tokio::time::Instant::now() + what.most;
+    let mut quiet_until = Some(tokio::time::Instant::now() + QUIET_TIME);
     let mut after = what.after;
     let mut verdict = Verdict::Well;
     loop {
@@ -167,10 +175,27 @@ async fn follow(what: &Follow, json: bool, place: &Place, output: &Output) -> Re
             let Some(news) = news(fact, what.job) else { continue };
             show(fact, &what.name, json, output)?;
             match news {
-                News::Step => {}
+                News::Attempt if !what.patient => {
+                    output.note(&format!(
+                        "{}: this attempt failed, and this command waits no longer; it goes on in the daemon: `watchkeep jobs` shows when it is tried next",
+                        what.name
+                    ));
+                    return Ok(Verdict::NotWell);
+                }
+                News::Step | News::Attempt => {}
                 News::Wrong => verdict = Verdict::NotWell,
                 News::End(ended) => return Ok(if ended == Verdict::Well { verdict } else { ended }),
             }
+        }
+        if after != seq {
+            quiet_until = None;
+        }
+        if quiet_until.is_some_and(|until| tokio::time::Instant::now() > until) {
+            quiet_until = None;
+            output.note(&format!(
+                "{}: no news yet; it goes on in the daemon, so Ctrl-C is safe; `watchkeep jobs` shows how it stands",
+                what.name
+            ));
         }
         if tokio::time::Instant::now() > until {
             let advice = format!(
@@ -222,6 +247,8 @@ fn show(fact: &ShownFact, name: &str, json: bool, output: &Output) -> Result<(),
 enum News {
     /// It goes on.
     Step,
+    /// An attempt failed, another one follows.
+    Attempt,
     /// A step failed.
     Wrong,
     /// It came to its end.
@@ -231,7 +258,7 @@ enum News {
 fn news(fact: &ShownFact, job: JobId) -> Option<News> {
     let (of, news) = match &fact.fact.fact {
         Fact::JobStarted(started) => (started.job, News::Step),
-        Fact::JobFailed(failed) => (failed.job, News::Step),
+        Fact::JobFailed(failed) => (failed.job, News::Attempt),
         Fact::JobDone(done) => (done.job, News::End(Verdict::Well)),
         Fact::JobEnded(ended) if ended.ending == Ending::Superseded => (ended.job, News::End(Verdict::Well)),
         Fact::JobEnded(ended) => (ended.job, News::End(Verdict::NotWell)),

@@ -106,6 +106,9 @@ pub(super) fn print(running: &Running, settings: &Settings) {
         "OTLP:     http://{}/v1/traces and /v1/logs: stock OpenTelemetry SDKs find it unconfigured",
         settings.listen()
     );
+    if described.backups.is_empty() {
+        println!("\nNothing is backed up yet: add [backup.journal], see docs/guide/backups.md");
+    }
     if described.destinations.is_empty() {
         println!(
             "\nNobody is told yet. A first alert, in ./watchkeep.toml (`watchkeep init` writes one with everything explained):"

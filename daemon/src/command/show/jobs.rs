@@ -21,6 +21,7 @@ pub(crate) fn page(answer: &[WaitingJob], look: Look) -> (String, bool) {
     let failed = answer.iter().filter(|waiting| waiting.failure.is_some()).count();
     let (tone, besides) = match failed {
         0 => (Tone::Good, String::new()),
+        _ if answer.len() == 1 => (Tone::Bad, ", it failed before".to_owned()),
         failed => (Tone::Bad, format!(", {} of them failed before", number(failed as u64))),
     };
     let count = counted(answer.len() as u64, "job waits", "jobs wait");

@@ -1,6 +1,6 @@
 //! `logs`: records, the newest last.
 
-use events::{LogRecord, filter::severity_word};
+use events::{Attributes, LogRecord, filter::severity_word};
 use web::answer::LogsAnswer;
 
 use super::timeline;
@@ -26,7 +26,8 @@ pub(crate) fn page(answer: &LogsAnswer, look: Look) -> String {
         page.line(&format!("… older ones: add --until {}", timeline::up_to(oldest.time)));
     }
     let mut today = String::new();
-    for record in answer.records.iter().rev() {
+    let newer = answer.records.iter().rev().skip(1).map(Some).chain([None]);
+    for (record, next) in answer.records.iter().rev().zip(newer) {
         let of_day = day(record.time);
         if of_day != today {
             page.marked(Tone::Quiet, &format!("{of_day} UTC"), "");
@@ -40,6 +41,14 @@ pub(crate) fn page(answer: &LogsAnswer, look: Look) -> String {
             padded(&service, 12.min(service.chars().count()))
         );
         body(&mut page, tone(record.severity), &lead, record);
+        // Once for all records in a row that are of it.
+        if let Some(trace) = record
+            .trace
+            .filter(|trace| next.and_then(|next| next.trace) != Some(*trace))
+        {
+            let indent = " ".repeat(crate::command::text::width(&lead));
+            page.whole(Tone::Quiet, &indent, &format!("watchkeep trace {trace}"));
+        }
     }
     page.finish()
 }
@@ -62,10 +71,11 @@ pub(crate) fn body(page: &mut Page, tone: Tone, lead: &str, record: &LogRecord) 
         lines.extend(wrapped(&text, first));
     }
     let left = lines.len().saturating_sub(LINES_MAX);
+    let exception = exception(&record.attributes).filter(|text| !record.body.contains(text.as_str()));
     for (place, line) in lines.iter().take(LINES_MAX).enumerate() {
         match place {
-            0 => page.marked(tone, lead, line),
-            _ => page.marked(Tone::Plain, &" ".repeat(crate::command::text::width(lead)), line),
+            0 => page.whole(tone, lead, line),
+            _ => page.whole(Tone::Plain, &" ".repeat(crate::command::text::width(lead)), line),
         }
     }
     if left > 0 {
@@ -73,5 +83,17 @@ pub(crate) fn body(page: &mut Page, tone: Tone, lead: &str, record: &LogRecord) 
             crate::command::text::width(lead),
             &format!("… {} more: --json has it whole", counted(left as u64, "line", "lines")),
         );
+    }
+    if let Some(text) = exception {
+        page.hanging(Tone::Plain, &" ".repeat(crate::command::text::width(lead)), &text);
+    }
+}
+
+/// What was thrown, as OpenTelemetry names it: `exception.type: exception.message`.
+pub(crate) fn exception(attributes: &Attributes) -> Option<String> {
+    let of = |name: &str| attributes.get(name).map(String::as_str).filter(|text| !text.is_empty());
+    match (of("exception.type"), of("exception.message")) {
+        (Some(kind), Some(message)) => Some(format!("{kind}: {message}")),
+        (one, other) => one.or(other).map(str::to_owned),
     }
 }

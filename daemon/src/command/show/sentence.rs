@@ -2,14 +2,15 @@
 
 pub(crate) mod acting;
 pub(crate) mod keeping;
+pub(crate) mod names;
 pub(crate) mod telling;
 pub(crate) mod watching;
 
-use events::{Envelope, Fact, Reading};
+use events::{Envelope, Fact, Reading, Timestamp};
 
 use crate::command::{
     page::Tone,
-    text::{cause, plain},
+    text::{cause, clock_utc, day, plain},
 };
 
 /// What a fact is about, what it says, and how that is to be taken.
@@ -59,8 +60,26 @@ pub(crate) fn reading(reading: &Reading) -> String {
     if reading.value.is_empty() {
         format!("{}{limit}", reading.what)
     } else {
-        format!("{}: {}{limit}", reading.what, cause(&reading.value))
+        format!("{}: {}{limit}", reading.what, clocked(&cause(&reading.value)))
     }
+}
+
+/// The same beside moments of today, which are said without their date.
+pub(crate) fn reading_on(leaf: &Reading, now: Timestamp) -> String {
+    reading(leaf).replace(&format!("{} ", day(now)), "")
+}
+
+/// A text whose moments are said as everywhere on a page: `2026-11-21 03:12:45 UTC`.
+fn clocked(text: &str) -> String {
+    let one = |word: &str| {
+        let bare = word.trim_end_matches([',', ';', ')']);
+        let rest = word.strip_prefix(bare).unwrap_or_default();
+        match bare.parse::<jiff::Timestamp>() {
+            Ok(at) if bare.ends_with('Z') => format!("{}{rest}", clock_utc(Timestamp::from_jiff(at), Timestamp(0))),
+            _ => word.to_owned(),
+        }
+    };
+    text.split(' ').map(one).collect::<Vec<_>>().join(" ")
 }
 
 /// All leaves that hold, or all there are.

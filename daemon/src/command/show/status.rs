@@ -217,6 +217,14 @@ fn notes(page: &mut Page, answer: &StatusAnswer) {
     if answer.described.destinations.is_empty() && !answer.described.rules.is_empty() {
         page.hanging(Tone::Doubt, "note    ", "nobody is told: no [notify.…] is configured");
     }
+    // Without a file that could be read, nobody can say what stands in it.
+    if answer.described.backups.is_empty() && !answer.described.file.is_empty() {
+        page.hanging(
+            Tone::Doubt,
+            "note    ",
+            "nothing is backed up: add [backup.journal], see docs/guide/backups.md",
+        );
+    }
 }
 
 fn listed(names: &[&str]) -> String {

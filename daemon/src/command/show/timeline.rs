@@ -1,10 +1,12 @@
 //! `timeline`: what happened, the newest last, as a log is read.
 
-use events::Timestamp;
+use std::collections::BTreeMap;
+
+use events::{Seq, Timestamp};
 use jiff::SignedDuration;
 use web::answer::{ShownFact, TimelineAnswer};
 
-use super::sentence;
+use super::sentence::{self, names::Names};
 use crate::command::{
     page::{Look, Page, Tone},
     text::{day, padded, plain, time},
@@ -13,8 +15,8 @@ use crate::command::{
 /// Widest name of what a fact is about.
 const ABOUT_MAX: usize = 18;
 
-/// The page.
-pub(crate) fn page(answer: &TimelineAnswer, look: Look) -> String {
+/// The page; `broken_off` has, of starts after an end without a stop, when the last fact before was recorded.
+pub(crate) fn page(answer: &TimelineAnswer, broken_off: BTreeMap<Seq, Timestamp>, look: Look) -> String {
     let mut page = Page::new(look);
     let Some(oldest) = answer.facts.last() else {
         page.line("nothing was recorded that matches");
@@ -24,7 +26,8 @@ pub(crate) fn page(answer: &TimelineAnswer, look: Look) -> String {
         page.line(&format!("… older ones: add --until {}", up_to(oldest.wall)));
     }
     let facts: Vec<&ShownFact> = answer.facts.iter().rev().collect();
-    lines(&mut page, &facts);
+    let names = Names::new(&answer.facts).broken_off(broken_off);
+    named(&mut page, &facts, &names);
     page.finish()
 }
 
@@ -35,8 +38,11 @@ pub(crate) fn up_to(at: Timestamp) -> Timestamp {
 
 /// Facts as lines, oldest first, each day under its own head.
 pub(crate) fn lines(page: &mut Page, facts: &[&ShownFact]) {
-    let told: Vec<(&ShownFact, sentence::Sentence)> =
-        facts.iter().map(|fact| (*fact, sentence::of(&fact.fact))).collect();
+    named(page, facts, &Names::new(facts.iter().copied()));
+}
+
+fn named(page: &mut Page, facts: &[&ShownFact], names: &Names) {
+    let told: Vec<(&ShownFact, sentence::Sentence)> = facts.iter().map(|fact| (*fact, names.sentence(fact))).collect();
     let wide = told
         .iter()
         .map(|(_, sentence)| crate::command::text::width(&sentence.about))

@@ -165,27 +165,30 @@ fn kind(kind: SpanKind) -> &'static str {
     }
 }
 
-/// What a failed span says of itself.
+/// How a request was answered, and what a failed span says of itself.
 fn status(span: &SpanRecord) -> String {
-    if !span.is_bad() {
-        return String::new();
-    }
     let code = ["http.response.status_code", "http.status_code"]
         .iter()
-        .find_map(|name| span.attributes.get(*name));
-    match (span.status_message.as_str(), code) {
-        ("", Some(code)) => format!(": HTTP {code}"),
-        ("", None) => exception(span).map_or_else(String::new, |text| format!(": {text}")),
-        (message, _) => format!(": {message}"),
+        .find_map(|name| span.attributes.get(*name))
+        .map(|code| format!("HTTP {code}"));
+    let message = Some(span.status_message.clone()).filter(|text| span.is_bad() && !text.is_empty());
+    let thrown = exception(span).filter(|text| {
+        let said = message.as_ref().is_some_and(|message| message.contains(text.as_str()));
+        span.is_bad() && !said
+    });
+    let parts: Vec<String> = [code, message, thrown].into_iter().flatten().collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", parts.join(", "))
     }
 }
 
-fn exception(span: &SpanRecord) -> Option<&str> {
+fn exception(span: &SpanRecord) -> Option<String> {
     span.events
         .iter()
         .filter(|(_, name, _)| name == "exception")
-        .find_map(|(_, _, attributes)| attributes.get("exception.message"))
-        .map(String::as_str)
+        .find_map(|(_, _, attributes)| logs::exception(attributes))
 }
 
 /// The logs of a span beneath it; how many lines that took.
@@ -198,10 +201,13 @@ fn logs_beneath(page: &mut Page, logs: &[&LogRecord], last: &[bool], most: usize
     let shown = logs.len().min(LOGS_MAX).min(most);
     for log in logs.iter().take(shown) {
         let first = log.body.lines().next().unwrap_or_default();
+        let thrown = logs::exception(&log.attributes)
+            .filter(|text| !first.contains(text.as_str()))
+            .map_or_else(String::new, |text| format!(" ({text})"));
         page.marked(
             logs::tone(log.severity),
             &lead,
-            &format!("{} {}", severity_word(log.severity), first),
+            &format!("{} {first}{thrown}", severity_word(log.severity)),
         );
     }
     if logs.len() > shown {

@@ -12,7 +12,11 @@ pub(super) fn of(fact: &Fact) -> Option<Sentence> {
     Some(match fact {
         Fact::ActionProposed(proposed) => proposal(proposed),
         Fact::ActReady(_) => sentence("action", Tone::Quiet, "ready, asks for the last word"),
-        Fact::ActStarting(gated) => sentence(&gated.action, Tone::Plain, format!("acts: {}", gates(&gated.gates))),
+        Fact::ActStarting(gated) => sentence(
+            &gated.action,
+            Tone::Plain,
+            format!("acts; asked again: {}", gates(&gated.gates)),
+        ),
         Fact::ActRefused(gated) => sentence(
             &gated.action,
             Tone::Doubt,

@@ -1,5 +1,7 @@
 //! Status, alerts, why, timeline, backups, actions.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use web::answer::{
     ActionsAnswer, AlertsAnswer, BackupsAnswer, SilencesAnswer, StatusAnswer, TimelineAnswer, WhyAnswer,
@@ -12,6 +14,14 @@ fn all_is_well_in_a_few_lines() {
     let (page, well) = status::page(&read::<StatusAnswer>(status_well()), PLAIN);
     assert!(well);
     check("status_well", &page);
+    let mut bare = status_well();
+    bare["described"]["backups"] = json!([]);
+    bare["backups"] = json!({});
+    let page = status::page(&read::<StatusAnswer>(bare), PLAIN).0;
+    assert!(
+        page.contains("note    nothing is backed up: add [backup.journal]"),
+        "{page}"
+    );
 }
 
 fn status_well() -> Value {
@@ -244,7 +254,93 @@ fn the_timeline_reads_like_a_log() {
     facts.insert(0, json!({ "seq": 2, "commit": 1, "wall": "2026-11-20T23:59:59Z", "fact": { "stream": "daemon", "source": "daemon", "kind": "from_the_future", "x": 1 } }));
     facts.reverse();
     let answer: TimelineAnswer = read(json!({ "asked_at": NOW, "facts": facts, "more": true }));
-    check("timeline", &timeline::page(&answer, PLAIN));
+    check("timeline", &timeline::page(&answer, BTreeMap::new(), PLAIN));
+}
+
+#[test]
+fn an_end_without_a_stop_is_said_at_the_next_start() {
+    let started = |seq: u64, time: &str| {
+        let identity = json!({ "store": "6f0f0f0f-0000-4000-8000-000000000000", "epoch": 0 });
+        fact(
+            seq,
+            time,
+            "daemon",
+            json!({ "kind": "started", "version": "0.1.0", "identity": identity }),
+        )
+    };
+    let configured = |seq: u64, time: &str| {
+        let body = json!({ "kind": "configured", "digest": "d", "text": "[web]" });
+        fact(seq, time, "daemon", body)
+    };
+    let facts = vec![
+        configured(21, "03:20:00"),
+        started(20, "03:20:00"),
+        configured(2, "03:00:00"),
+        started(1, "03:00:00"),
+    ];
+    let answer: TimelineAnswer = read(json!({ "asked_at": NOW, "facts": facts, "more": false }));
+    let wide = Look {
+        width: usize::MAX,
+        colour: false,
+    };
+    let last = answer
+        .facts
+        .last()
+        .unwrap()
+        .wall
+        .plus(jiff::SignedDuration::from_mins(5));
+    let page = timeline::page(&answer, BTreeMap::from([(events::Seq(20), last)]), wide);
+    let said: Vec<&str> = page
+        .lines()
+        .skip(1)
+        .map(|line| line.split_once("watchkeep  ").unwrap().1)
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "started, version 0.1.0",
+            "its first configuration is in force",
+            "started, version 0.1.0; the run before ended without a stop: nothing was watched from 03:05:00 UTC to 03:20:00 UTC (15 min)",
+            "another configuration is in force",
+        ]
+    );
+}
+
+#[test]
+fn why_of_a_run_that_acted_counts_every_gate_once() {
+    let mut row = acting();
+    row["gates"] = json!([{ "gate": "kill_switch", "open": true, "why": "asked again" }]);
+    let mut facts = acted();
+    facts[4]["fact"]["gates"] = row["gates"].clone();
+    let page = why::page(&why_answer("runs", RUN, row, facts), PLAIN);
+    let gates: Vec<&str> = page
+        .lines()
+        .filter(|line| line.contains(" open "))
+        .map(str::trim)
+        .collect();
+    assert_eq!(
+        gates,
+        [
+            "gates     open kill_switch: asked again (right before the act)",
+            "open cool_down: it never acted before",
+        ],
+        "{page}"
+    );
+    assert!(page.contains("all 2 gates open"), "{page}");
+}
+
+#[test]
+fn moments_in_a_reading_are_said_as_everywhere() {
+    let mut row = incident();
+    row["readings"] =
+        json!([{ "what": "up(shop)", "value": "ok since 2026-11-21T03:12:40Z, before since 2026-11-20T01:00:00Z" }]);
+    row["changes"] = json!([{ "wall": "2026-11-21T03:12:45Z", "text": "shop 1.4.2 deployed", "service": "shop" }]);
+    let page = why::page(&why_answer("incidents", INCIDENT, row, Vec::new()), PLAIN);
+    assert!(
+        page.contains("up(shop): ok since 03:12:40 UTC, before since 2026-11-20 01:00:00 UTC"),
+        "{page}"
+    );
+    assert!(page.contains("shop 1.4.2 deployed, just before the breach"), "{page}");
 }
 
 #[test]
@@ -319,6 +415,8 @@ fn jobs_that_wait_and_why() {
     let (page, well) = jobs::page(&read::<Vec<_>>(json!([runs, turn, waits])), PLAIN);
     assert!(!well);
     check("jobs", &page);
+    let only = jobs::page(&read::<Vec<_>>(json!([bad_status()["jobs"][0]])), PLAIN).0;
+    assert!(only.starts_with("1 job waits, it failed before\n"), "{only}");
     assert_eq!(jobs::page(&[], PLAIN), ("no job waits\n".to_owned(), true));
 }
 

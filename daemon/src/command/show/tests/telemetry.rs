@@ -36,16 +36,24 @@ fn one_tree_with_its_logs() {
     let mut failed = span(4, Some(3), (5000, 115_000), "POST /pay/charge");
     failed["error"] = json!(true);
     failed["status_message"] = json!("card\u{1b}[2J declined");
+    failed["attributes"] = json!({ "http.response.status_code": "402" });
+    let mut thrown = span(5, Some(1), (131_000, 140_000), "render");
+    thrown["error"] = json!(true);
+    let exception = json!({ "exception.type": "KeyError", "exception.message": "'total'" });
+    thrown["events"] = json!([["2026-11-21T03:12:45.135Z", "exception", exception]]);
+    let mut said = log(Some(5), "not rendered");
+    said["attributes"] = exception;
     let spans = vec![
         failed,
         span(1, None, (0, 143_000), "GET /checkout"),
         span(3, Some(2), (2000, 120_000), "POST http://pay/charge"),
         span(2, Some(1), (1000, 130_000), "checkout"),
-        span(5, Some(1), (131_000, 140_000), "render"),
+        thrown,
         span(6, Some(99), (50_000, 60_000), "lost /pay"),
     ];
     let logs = vec![
         log(Some(4), "card declined\nstack\nstack"),
+        said,
         log(Some(77), "of a span that never came"),
         log(None, "loose"),
     ];
@@ -144,11 +152,18 @@ fn an_unknown_trace_says_so() {
 #[test]
 fn logs_are_read_downwards() {
     let record = |time: &str, severity: u8, body: &str| json!({ "time": format!("2026-11-{time}Z"), "service": "shop", "severity": severity, "body": body });
+    let of_trace = |mut record: Value| {
+        record["trace"] = json!(TRACE);
+        record["attributes"] = json!({ "exception.type": "CardError", "exception.message": "no funds" });
+        record
+    };
     let long = "word ".repeat(60);
     let lines = (0..40).map(|n| n.to_string()).collect::<Vec<_>>().join("\n");
     let answer: LogsAnswer = read(json!({
         "asked_at": NOW, "before": "1_2_3", "missing": ["12 records from … are damaged (block 7)"],
-        "records": [record("21T03:12:45.678", 17, "card declined\n  at charge()"), record("21T03:12:44", 13, &long), record("20T23:59:59", 9, &lines)]
+        "records": [
+            of_trace(record("21T03:12:45.679", 17, "CardError: no funds")), of_trace(record("21T03:12:45.678", 17, "card declined\n  at charge()")),
+            record("21T03:12:44", 13, &long), record("20T23:59:59", 9, &lines)]
     }));
     check("logs", &logs::page(&answer, PLAIN));
 }

@@ -7,7 +7,7 @@ use web::answer::WhyAnswer;
 use super::{Once, at, done, told};
 use crate::command::{
     page::{Page, Tone},
-    show::sentence::{self, reading, watching::found},
+    show::sentence::{self, reading_on, watching::found},
     text::{ago, clock, clock_utc, counted, lasting, short},
 };
 
@@ -85,7 +85,7 @@ fn why(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     let mut label = Once("why");
     for leaf in &incident.readings {
         let unknown = if leaf.holds.is_none() { " (unknown)" } else { "" };
-        label.line(page, &format!("{}{unknown}", reading(leaf)));
+        label.line(page, &format!("{}{unknown}", reading_on(leaf, answer.asked_at)));
     }
     if incident.readings.is_empty() {
         label.line(page, &incident.terms.when);
@@ -93,7 +93,10 @@ fn why(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     for text in looks(incident, answer) {
         label.line(page, &text);
     }
-    let all = |readings: &[Reading]| readings.iter().map(reading).collect::<Vec<_>>().join("; ");
+    let all = |readings: &[Reading]| {
+        let each = readings.iter().map(|leaf| reading_on(leaf, answer.asked_at));
+        each.collect::<Vec<_>>().join("; ")
+    };
     match (incident.resolved, incident.read_since()) {
         (Some(_), _) if !incident.last_readings.is_empty() => page.field("ended by", &all(&incident.last_readings)),
         (None, Some((at, readings))) => {
@@ -143,10 +146,10 @@ fn before(page: &mut Page, incident: &Incident, answer: &WhyAnswer) {
     }
     for change in incident.changes_by_nearness() {
         let ahead = incident.breach_began.since(change.wall);
-        let gap = if ahead.is_negative() {
-            String::new()
-        } else {
-            format!(", {} before the breach", lasting(ahead))
+        let gap = match ahead.as_secs() {
+            _ if ahead.is_negative() => String::new(),
+            0 => ", just before the breach".to_owned(),
+            _ => format!(", {} before the breach", lasting(ahead)),
         };
         label.line(
             page,

@@ -1,6 +1,6 @@
 //! Why a run of an action, a copy or a message came out as it did.
 
-use events::{ActionMode, Delivery, DeliveryState, Fact, Snapshot};
+use events::{ActionMode, Delivery, DeliveryState, Fact, Gate, Snapshot};
 use web::answer::WhyAnswer;
 
 use super::{Once, done};
@@ -8,7 +8,7 @@ use crate::command::{
     page::{Page, Tone},
     show::{
         actions,
-        sentence::{acting, reading, telling},
+        sentence::{acting, reading_on, telling},
         timeline,
     },
     text::{ago, clock_utc, counted, short, size},
@@ -45,7 +45,9 @@ pub(super) fn run(page: &mut Page, answer: &WhyAnswer) {
     );
     let mut label = Once("why");
     label.line(page, &format!("incident {}", short(&run.incident.to_string())));
-    run.evidence.iter().for_each(|leaf| label.line(page, &reading(leaf)));
+    run.evidence
+        .iter()
+        .for_each(|leaf| label.line(page, &reading_on(leaf, now)));
     if let Some(release) = &run.release {
         label.line(page, &format!("release {release} was live"));
     }
@@ -53,15 +55,7 @@ pub(super) fn run(page: &mut Page, answer: &WhyAnswer) {
     for change in answer.incident.iter().flat_map(|incident| &incident.changes) {
         label.line(page, &format!("{} {}", clock_utc(change.wall, now), change.text));
     }
-    let mut label = Once("gates");
-    let (open, closed): (Vec<_>, Vec<_>) = run.gates.iter().partition(|gate| gate.open);
-    for (word, gate) in closed
-        .into_iter()
-        .map(|gate| ("CLOSED", gate))
-        .chain(open.into_iter().map(|gate| ("open", gate)))
-    {
-        label.line(page, &format!("{word} {}: {}", gate.gate, gate.why));
-    }
+    gates(page, answer, &run.gates);
     let would = if run.starting.is_none() { "would run" } else { "command" };
     page.field(would, &run.command);
     done::page(page, answer, "nothing");
@@ -80,6 +74,37 @@ pub(super) fn run(page: &mut Page, answer: &WhyAnswer) {
         page,
         &format!("watchkeep why {} (the incident)", short(&run.incident.to_string())),
     );
+}
+
+/// Every gate as it stood last, the closed ones first: some are asked at the proposal only, some again right before the act.
+fn gates(page: &mut Page, answer: &WhyAnswer, known: &[Gate]) {
+    let proposed = answer.facts.iter().find_map(|fact| match &fact.fact.fact {
+        Fact::ActionProposed(proposed) => Some(&proposed.gates),
+        _ => None,
+    });
+    let again = answer.facts.iter().rev().find_map(|fact| match &fact.fact.fact {
+        Fact::ActStarting(gated) | Fact::ActRefused(gated) => Some(&gated.gates),
+        _ => None,
+    });
+    let first = proposed.map_or(known, Vec::as_slice);
+    let again = again.filter(|_| proposed.is_some()).map_or(&[][..], Vec::as_slice);
+    let mut all: Vec<(&Gate, &str)> = Vec::new();
+    for gate in first {
+        match again.iter().find(|other| other.gate == gate.gate) {
+            Some(other) => all.push((other, " (right before the act)")),
+            None => all.push((gate, "")),
+        }
+    }
+    let only_then = again
+        .iter()
+        .filter(|gate| first.iter().all(|other| other.gate != gate.gate));
+    all.extend(only_then.map(|gate| (gate, " (right before the act)")));
+    all.sort_by_key(|(gate, _)| gate.open);
+    let mut label = Once("gates");
+    for (gate, when) in all {
+        let word = if gate.open { "open" } else { "CLOSED" };
+        label.line(page, &format!("{word} {}: {}{when}", gate.gate, gate.why));
+    }
 }
 
 /// A copy of a backup.
