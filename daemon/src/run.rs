@@ -259,10 +259,11 @@ async fn may_reload(named: Option<&Path>, running: &Running) -> bool {
                 Ok(()) => return true,
                 Err(report) => in_a_line(&report),
             },
-            Err(mistakes) => mistakes.render(false),
+            // A line for each: carets mean nothing in a message.
+            Err(mistakes) => mistakes.to_string(),
         },
     };
-    tracing::error!("the new configuration is not used, the old one stays in force:\n{wrong}");
+    tracing::error!("the new configuration is not used, the old one stays in force: {wrong}");
     let error = wrong.chars().take(2000).collect();
     let failed = Fact::TaskFailed(TaskFailed {
         task: name_of("reload"),

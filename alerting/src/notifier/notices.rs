@@ -14,6 +14,8 @@ use crate::words::{clip, duration, moment, stretch};
 
 /// A rule that cannot see for so much longer than it takes to fire is told to be blind.
 const BLIND_AFTER: SignedDuration = SignedDuration::from_mins(5);
+/// Most lines of what a failed task said.
+const FAILURE_LINES_MAX: usize = 12;
 /// A task that failed so often since the start is told; it is started again all the same.
 const TASK_FAILURES_TOLD: u32 = 5;
 /// Most evidence lines in a notice.
@@ -323,9 +325,12 @@ impl Notifier {
             }
             _ => return,
         };
-        let notice = Notice::new(Severity::Page, title)
-            .line(clip(&failed.error, 500))
-            .line("To do: watchkeep status; journalctl -u watchkeep");
+        let to_do = match failed.task.as_str() {
+            "reload" => "To do: watchkeep check, mend the file, reload again",
+            _ => "To do: watchkeep status, and the daemon's log",
+        };
+        let said = failed.error.lines().take(FAILURE_LINES_MAX).map(|line| clip(line, 200));
+        let notice = Notice::new(Severity::Page, title).lines(said).line(to_do);
         notice.send(&self.destinations.all, post);
     }
 
