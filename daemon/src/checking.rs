@@ -16,6 +16,9 @@ use outbound::{Context, ContextOptions, Finding};
 pub(crate) use self::init::init;
 use crate::{clock::MachineClocks, command::text::counted, keeping, settings, settings::Settings};
 
+/// Most names in a line.
+const SHOWN_MAX: usize = 10;
+
 /// Checks a configuration: first that it can be read, then, unless `offline`, what it reaches for.
 ///
 /// # Errors
@@ -27,6 +30,7 @@ pub(crate) async fn check(source: &Source, offline: bool) -> miette::Result<Vec<
         let detail = "[web] trust_loopback: telemetry from any process on this machine may set off an automatic action";
         findings.push(Finding::ok("trust", detail));
     }
+    findings.extend(silent_alerts(&settings));
     if offline {
         findings.push(Finding::skipped("everything outside", "--offline"));
         return Ok(findings);
@@ -46,6 +50,22 @@ pub(crate) async fn check(source: &Source, offline: bool) -> miette::Result<Vec<
     findings.extend(doors::doors(&settings, &data).await);
     findings.extend(reach(&settings, &context).await);
     Ok(findings)
+}
+
+/// Alerts that name nobody: they may be meant so, for the page or for an action, and are more often an oversight.
+fn silent_alerts(settings: &Settings) -> Option<Finding> {
+    let silent = settings.alert.iter().filter(|(_, alert)| alert.notify.is_empty());
+    let names: Vec<&str> = silent.map(|(name, _)| name.as_str()).collect();
+    let shown = names.iter().take(SHOWN_MAX).copied().collect::<Vec<_>>().join(", ");
+    let more = match names.len().saturating_sub(SHOWN_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let detail = format!("without `notify`, nobody is told when they fire: {shown}{more}");
+    (!names.is_empty()).then(|| Finding {
+        remedy: "add notify = [\"NAME\"] to them, unless it is meant so".to_owned(),
+        ..Finding::ok("alerts", detail)
+    })
 }
 
 /// Asks every kind.
@@ -141,5 +161,31 @@ fn writable(data: &Path) -> Finding {
             format!("{}: {errno}", existing.display()),
             "give this user the right to write there, or set [store] path",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_alert_that_tells_nobody_is_a_hint_and_no_problem() {
+        let text = "[service.shop]\n[alert.quiet]\nwhen = \"error_rate(shop, 5m) > 1%\"\n[alert.loud]\nwhen = \"error_rate(shop, 5m) > 2%\"\n\
+                    notify = [\"me\"]\n[notify.me]\nvia.email = { to = [\"a@b.example\"], from = \"w@b.example\", \
+                    smtp = { env = \"SMTP_URL\" } }\n";
+        let source = Source::new("watchkeep.toml", text);
+        let findings = check(&source, true).await.unwrap();
+        let hint = findings.iter().find(|finding| finding.what == "alerts").unwrap();
+        assert!(
+            hint.detail.ends_with("nobody is told when they fire: quiet"),
+            "{hint:?}"
+        );
+        assert!(!hint.remedy.is_empty() && !hint.is_problem(), "{hint:?}");
+        let source = Source::new(
+            "watchkeep.toml",
+            text.replace("[alert.quiet]", "[alert.quiet]\nnotify = [\"me\"]"),
+        );
+        let findings = check(&source, true).await.unwrap();
+        assert!(findings.iter().all(|finding| finding.what != "alerts"), "{findings:?}");
     }
 }

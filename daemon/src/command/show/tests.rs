@@ -6,6 +6,7 @@
 mod alerting;
 mod samples;
 mod telemetry;
+mod untold;
 
 use std::path::Path;
 
