@@ -283,7 +283,7 @@ pub struct BucketPlace {
 fn value(secret: &Secret) -> Result<config::SecretValue, Failure> {
     secret
         .read()
-        .map_err(|error| Failure::caused(Reason::Credentials, "reading a secret", error))
+        .map_err(|error| Failure::new(Reason::Credentials, outbound::chain(&error)))
 }
 
 impl RepositorySettings {

@@ -46,3 +46,10 @@ fn a_run_may_take_twelve_hours_unless_it_is_said() {
     let (said, _) = read("at = \"0 3 * * *\"\ntimeout = \"90m\"");
     assert_eq!(said.timeout(), Duration::from_mins(90));
 }
+
+#[test]
+fn a_secret_that_is_not_there_is_told_once() {
+    let told = value(&Secret::env("WATCHKEEP_NO_SUCH")).err().unwrap().chain();
+    assert!(told.starts_with("read the secret { env = "), "{told}");
+    assert_eq!(told.matches("secret").count(), 1, "{told}");
+}
