@@ -129,8 +129,8 @@ fn command(words: &[&str]) -> usize {
         return rest.iter().position(ticks).map_or(0, |end| end + 2);
     }
     let ends = |word: &str| word.ends_with([',', ';', ':', '.', ')']);
-    let named = |word: &&&str| COMMANDS.contains(&word.trim_end_matches([',', ';', ':', '.', ')']));
-    if first.trim_start_matches('(') != "watchkeep" || rest.first().filter(named).is_none() {
+    let named = |word: &&str| COMMANDS.contains(&word.trim_end_matches([',', ';', ':', '.', ')']));
+    if first.trim_start_matches('(') != "watchkeep" || !rest.first().is_some_and(named) {
         return 0;
     }
     // A name and its own command, such as `actions allow shop-rollback`; then one value for each option.
