@@ -575,7 +575,9 @@ async fn looked_again(place: &Place, facts: &Facts) -> Outcome {
     };
     match worker.observe(&attempt, facts, &Never).await {
         Observed::Ended(outcome) => outcome,
-        other => panic!("{other:?}"),
+        other => Outcome::Failed {
+            why: format!("{other:?}"),
+        },
     }
 }
 

@@ -384,7 +384,7 @@ fn kill_minus_nine_at_any_moment_loses_and_doubles_nothing() {
         "too little happened"
     );
     assert!(
-        enough(struck.act, 100) && enough(struck.backup, 100),
+        enough(struck.act, 50) && enough(struck.backup, 100),
         "too few children were met: {struck:?}"
     );
 }
