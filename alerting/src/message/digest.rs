@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use events::{About, IncidentId, Moment, Severity, Views};
+use events::{About, IncidentId, Moment, Severity, Timestamp, Views};
 
 use super::{
     Draft, Kind, Waiting,
     incident::{What, title},
 };
-use crate::words::{clip, count};
+use crate::words::{clip, count, moment};
 
 /// Most lines.
 const LINES_MAX: usize = 50;
-/// Longest line.
+/// Longest line, without what stands in brackets.
 const LINE_MAX: usize = 110;
 
-/// What is waiting, sorted by what a person wants to know first.
+/// What is waiting, sorted by what a person wants to know first; incidents in order of time.
 #[derive(Default)]
 struct Sorted {
-    firing: Vec<String>,
-    resolved: Vec<String>,
+    firing: Vec<(Timestamp, String)>,
+    resolved: Vec<(Timestamp, String)>,
     notices: Vec<String>,
     severity: Option<Severity>,
 }
@@ -64,7 +64,7 @@ pub(super) fn draft(views: &Views, first: &Waiting<'_>, waiting: &[Waiting<'_>],
     Draft {
         kind: Kind::Digest,
         severity: sorted.severity.unwrap_or(Severity::Info),
-        title: heading(&sorted, waiting.len() + 1),
+        title: heading(&sorted),
         text: text(sorted),
         incident: None,
         covers: waiting.iter().map(|message| message.job).collect(),
@@ -73,20 +73,27 @@ pub(super) fn draft(views: &Views, first: &Waiting<'_>, waiting: &[Waiting<'_>],
 
 fn tell(views: &Views, id: IncidentId, (began, ended): (bool, bool), now: &Moment, into: &mut Sorted) {
     let Some(incident) = views.incidents.get(&id.to_string()) else {
-        into.firing.push(format!("incident {id}: watchkeep why {id}"));
+        into.firing.push((now.wall, format!("incident {id}")));
         return;
     };
     into.raise(incident.terms.severity);
+    let id = id.to_string();
+    let id = id.split('-').next().unwrap_or(&id);
     if ended {
-        let what = What::Resolved { first_told: began };
-        into.resolved.push(title(incident, what, now.wall));
+        let line = title(incident, What::Resolved { first_told: began }, now.wall);
+        let at = incident.resolved.map_or(now.wall, |stamp| stamp.wall);
+        into.resolved.push((at, format!("{} [{id}]", clip(&line, LINE_MAX))));
     } else {
-        into.firing.push(title(incident, What::Firing, now.wall));
+        let line = title(incident, What::Firing, now.wall);
+        let since = incident.breach_began;
+        let over = incident.resolved.map_or("", |_| ", over by now");
+        let line = format!("{} [{id}, since {}{over}]", clip(&line, LINE_MAX), moment(since));
+        into.firing.push((since, line));
     }
 }
 
-/// `12 messages: 7 firing, 3 resolved, 2 notices`.
-fn heading(sorted: &Sorted, messages: usize) -> String {
+/// `7 firing, 3 resolved, 2 notices in one message`.
+fn heading(sorted: &Sorted) -> String {
     let mut parts = Vec::new();
     for (number, what) in [(sorted.firing.len(), "firing"), (sorted.resolved.len(), "resolved")] {
         if number > 0 {
@@ -96,16 +103,18 @@ fn heading(sorted: &Sorted, messages: usize) -> String {
     if !sorted.notices.is_empty() {
         parts.push(count(sorted.notices.len(), "notice"));
     }
-    format!("{} in one: {}", count(messages, "message"), parts.join(", "))
+    format!("{} in one message", parts.join(", "))
 }
 
 fn text(sorted: Sorted) -> String {
-    let all: Vec<String> = sorted
-        .firing
-        .into_iter()
-        .chain(sorted.notices)
-        .chain(sorted.resolved)
-        .map(|line| clip(&line, LINE_MAX))
+    let by_time = |mut lines: Vec<(Timestamp, String)>| {
+        lines.sort_by_key(|(at, _)| *at);
+        lines.into_iter().map(|(_, line)| line)
+    };
+    let notices = sorted.notices.into_iter().map(|line| clip(&line, LINE_MAX));
+    let all: Vec<String> = by_time(sorted.firing)
+        .chain(by_time(sorted.resolved))
+        .chain(notices)
         .collect();
     let more = all.len().saturating_sub(LINES_MAX);
     let mut lines: Vec<String> = all.into_iter().take(LINES_MAX).collect();
@@ -114,6 +123,7 @@ fn text(sorted: Sorted) -> String {
     }
     lines.push("To do:".to_owned());
     lines.push("  watchkeep alerts".to_owned());
+    lines.push("  watchkeep why ID    (in brackets)".to_owned());
     lines.push("  watchkeep timeline --since 1d".to_owned());
     lines.join("\n")
 }

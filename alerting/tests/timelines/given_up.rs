@@ -30,7 +30,7 @@ fn what_a_given_up_digest_said_is_told_by_the_next_message() {
         play.said(),
         trimmed(
             "2:00 you <- Messages do not reach me: it was not told that up/a fires
-             3:00 me <- 7 messages in one: 7 firing"
+             3:00 me <- 7 firing in one message"
         )
     );
     let notice = &play.delivered[0].body.text;

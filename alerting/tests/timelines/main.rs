@@ -180,19 +180,24 @@ fn many_waiting_messages_become_one_digest() {
         play.said(),
         trimmed(
             "3:00 me <- TEST message from Watchkeep
-             3:00 me <- 7 messages in one: 5 firing, 1 resolved"
+             3:00 me <- 5 firing, 1 resolved in one message"
         )
     );
     let digest = &play.delivered[1].body;
+    let without_id = |line: &str| match line.split_once('[') {
+        Some((title, rest)) => format!("{title}[ID{}\n", rest.chars().skip(8).collect::<String>()),
+        None => format!("{line}\n"),
+    };
+    let text: String = digest.text.lines().map(without_id).collect();
     assert_eq!(
-        digest.text,
-        "FIRING a is down: no answer before the deadline\n\
-         FIRING b is down: no answer before the deadline\n\
-         FIRING c is down: no answer before the deadline\n\
-         FIRING d is down: no answer before the deadline\n\
-         FIRING e is down: no answer before the deadline\n\
-         RESOLVED f is up again, was down 03:00:10–03:01:00 UTC (50s)\n\
-         To do:\n  watchkeep alerts\n  watchkeep timeline --since 1d"
+        text,
+        "FIRING a is down: no answer before the deadline [ID, since 2026-11-21 03:00:10 UTC]\n\
+         FIRING b is down: no answer before the deadline [ID, since 2026-11-21 03:00:10 UTC]\n\
+         FIRING c is down: no answer before the deadline [ID, since 2026-11-21 03:00:10 UTC]\n\
+         FIRING d is down: no answer before the deadline [ID, since 2026-11-21 03:00:10 UTC]\n\
+         FIRING e is down: no answer before the deadline [ID, since 2026-11-21 03:00:10 UTC]\n\
+         RESOLVED f is up again, was down 03:00:10–03:01:00 UTC (50s) [ID]\n\
+         To do:\n  watchkeep alerts\n  watchkeep why ID    (in brackets)\n  watchkeep timeline --since 1d\n"
     );
 }
 
@@ -533,7 +538,7 @@ fn a_test_says_nothing_else_and_nothing_else_says_it() {
         settings,
         &format!("0:00 receiver me down\n0:01 test me\n{fails}1:00 test me\n3:00 receiver me up\n3:05"),
         "3:00 me <- TEST message from Watchkeep
-         3:00 me <- 7 messages in one: 7 firing
+         3:00 me <- 7 firing in one message
          3:00 me <- TEST message from Watchkeep",
     );
 }

@@ -23,6 +23,10 @@ pub(crate) enum Hold {
 
 /// A job that did not come to its end yet.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing of its own that holds or does not"
+)]
 pub(crate) struct Entry {
     pub(crate) place: i64,
     pub(crate) job: Job,
