@@ -9,20 +9,28 @@ use hyper::{Request, Response};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{SdkTracer, SdkTracerProvider},
+};
 use tokio::runtime::Handle;
+use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use crate::settings::Settings;
 
-type Traces = Option<Box<dyn Layer<Registry> + Send + Sync>>;
+/// Where spans go; nowhere until the settings name an endpoint.
+type Export = Option<OpenTelemetryLayer<Registry, SdkTracer>>;
 
-static TRACES: OnceLock<reload::Handle<Traces, Registry>> = OnceLock::new();
+static EXPORT: OnceLock<reload::Handle<Export, Registry>> = OnceLock::new();
+static EXPORTED: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
 /// What is logged when `RUST_LOG` does not say.
 const FILTER: &str =
     "info,sqlx=warn,hyper=warn,reqwest=warn,opentelemetry=warn,aws=warn,rustic_core=warn,tokio_cron_scheduler=warn";
+/// What is exported: spans of our own crates only, as those of the exporter's client would never end.
+const OURS: &str = "off,daemon=debug,store=debug,web=debug,alerting=debug,collectors=debug,backup=debug,recovery=debug";
 /// How long one export may take, its answer included.
 const EXPORT_MAX: Duration = Duration::from_secs(10);
 /// Most bytes of an answer: by the protocol it says in a few words how many spans were refused.
@@ -33,7 +41,9 @@ const LAST_EXPORT_MAX: Duration = Duration::from_secs(2);
 /// Sends logs to standard error: for people on a terminal, as JSON elsewhere.
 pub(crate) fn subscribe() {
     use std::io::IsTerminal;
-    let (traces, handle) = reload::Layer::new(None::<Box<dyn Layer<Registry> + Send + Sync>>);
+    // Layer and filter are there from the start, as a filter has to be known to the registry; both are filled in later.
+    let (export, exporter) = reload::Layer::new(Export::None);
+    let (exported, chooser) = reload::Layer::new(EnvFilter::new("off"));
     let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
     let terminal = std::io::stderr().is_terminal();
     let people = terminal.then(|| {
@@ -49,13 +59,14 @@ pub(crate) fn subscribe() {
             .with_filter(filter())
     });
     if tracing_subscriber::registry()
-        .with(traces)
+        .with(export.with_filter(exported))
         .with(people)
         .with(machines)
         .try_init()
         .is_ok()
     {
-        let _ = TRACES.set(handle);
+        let _ = EXPORT.set(exporter);
+        let _ = EXPORTED.set(chooser);
     }
 }
 
@@ -72,7 +83,11 @@ impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let request = reqwest::Request::try_from(request)?;
         let exchange = exchange(self.client.clone(), request);
-        let sent = self.runtime.spawn(tokio::time::timeout(self.deadline, exchange));
+        // Its clock starts on the runtime: the thread of the exporter has none.
+        let deadline = self.deadline;
+        let sent = self
+            .runtime
+            .spawn(async move { tokio::time::timeout(deadline, exchange).await });
         sent.await??
     }
 }
@@ -120,11 +135,9 @@ pub(crate) fn export(settings: &Settings, client: reqwest::Client) {
         .with_resource(resource)
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("watchkeep"));
-    // Spans of our own crates only: those of the exporter's client would never end.
-    let ours =
-        EnvFilter::new("off,daemon=info,store=info,web=info,alerting=info,collectors=info,backup=info,recovery=info");
-    if let Some(handle) = TRACES.get() {
-        let _ = handle.modify(|slot| *slot = Some(layer.with_filter(ours).boxed()));
+    if let (Some(export), Some(exported)) = (EXPORT.get(), EXPORTED.get()) {
+        let _ = export.modify(|slot| *slot = Some(layer));
+        let _ = exported.modify(|filter| *filter = EnvFilter::new(OURS));
     }
     let _ = PROVIDER.set(provider);
 }

@@ -85,6 +85,7 @@ async fn serve(journal: Journal, queue: Name, worker: Arc<dyn Worker>, stop: Tok
 }
 
 /// One attempt. What an older process left begun is looked at first, unless it may simply be sent again.
+#[tracing::instrument(level = "debug", skip_all, fields(queue = %taken.job.queue, job = %taken.job.id))]
 async fn attempt(
     jobs: &store::Jobs,
     taken: &Taken,

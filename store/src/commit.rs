@@ -231,6 +231,7 @@ impl Writer {
     }
 
     /// Folds and writes. On any error the memory was dropped, and the journal opened again if that was possible.
+    #[tracing::instrument(level = "debug", skip_all, fields(inputs = items.len()))]
     async fn commit(&mut self, items: &mut [Item], clock: &Clock) -> Result<Vec<Answer>, StoreError> {
         let mut met = Failures::new();
         for _ in 0..PANICS_MAX {

@@ -77,6 +77,7 @@ impl<T: TickSource> Store<T> {
     ///
     /// # Errors
     /// When it was not committed, or nobody can say yet: what was counted is kept, and the next tick carries it.
+    #[tracing::instrument(level = "debug", skip_all)]
     pub async fn tick(&self) -> Result<Answer, SubmitError> {
         let mut doubt = self.doubt.lock().await;
         if let Some(open) = doubt.as_ref() {

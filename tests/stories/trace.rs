@@ -89,3 +89,30 @@ fn stock_sdks_find_it_and_a_trace_is_one_tree_alone() {
         proxy.connections()
     );
 }
+
+/// The daemon's own spans go to the endpoint that it is given, another Watchkeep here, and by default nowhere.
+#[test]
+fn the_daemons_own_traces_go_where_they_are_wanted_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = Daemon::start(&folder.path().join("collector"), "[network]\nanchors = []\n");
+    let silent = Daemon::start(&folder.path().join("silent"), "[network]\nanchors = []\n");
+    let asks = |daemon: &Daemon| daemon.api("GET", "/api/v1/status", b"").unwrap().status();
+    assert_eq!((asks(&collector), asks(&silent)), (200, 200));
+    let configuration = format!(
+        "[network]\nanchors = []\n[traces]\nendpoint = \"http://{}/v1/traces\"\n",
+        collector.address()
+    );
+    let mut traced = Daemon::start(&folder.path().join("traced"), &configuration);
+    assert_eq!(asks(&traced), 200);
+    wait::until("the daemon's own requests to be counted elsewhere", EXPORTED, || {
+        (counted(&collector, "watchkeep") > 0).then_some(())
+    });
+    assert_eq!((counted(&traced, "watchkeep"), counted(&silent, "watchkeep")), (0, 0));
+    // What waits at the end is sent before it.
+    let before = counted(&collector, "watchkeep");
+    assert_eq!(asks(&traced), 200);
+    assert!(traced.stop().success());
+    wait::until("the last spans to arrive", EXPORTED, || {
+        (counted(&collector, "watchkeep") > before).then_some(())
+    });
+}

@@ -152,6 +152,7 @@ async fn ask(caller: Caller, parts: Parts, queried: Queried, request: Request) -
     })
 }
 
+#[tracing::instrument(level = "debug", skip_all, fields(otel.kind = "server", path = route.path))]
 async fn answer(route: Route, desk: Desk, ask: Ask) -> Response {
     match tokio::time::timeout(ANSWER_TIME, (route.answer)(desk, ask)).await {
         Ok(answer) => answer.unwrap_or_else(IntoResponse::into_response),
@@ -219,6 +220,7 @@ async fn read_held(body: Body, max: usize, held: &Arc<Semaphore>) -> Result<(Byt
 }
 
 /// Hands a request to an ingest kind.
+#[tracing::instrument(level = "debug", skip_all, fields(otel.kind = "server"))]
 async fn take(State(Taker { kind, held }): State<Taker>, request: Request) -> Response {
     if request.method() != Method::POST {
         return wrong_method("POST");

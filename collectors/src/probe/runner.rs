@@ -89,6 +89,7 @@ impl Watch {
         })
     }
 
+    #[tracing::instrument(level = "debug", skip_all, fields(probe = %self.name))]
     async fn look(&self) -> Look {
         let deadline = Instant::now() + self.look_max;
         match timeout_at(deadline + GRACE, self.probe.look(deadline)).await {

@@ -9,6 +9,9 @@ use crate::{
     settings::Settings,
 };
 
+/// Where stock SDKs send to by HTTP.
+const OTLP_PORT: &str = ":4318";
+
 /// The eight lines of a first alert.
 const FIRST_ALERT: &str = r#"
 [notify.me]
@@ -102,10 +105,13 @@ pub(super) fn print(running: &Running, settings: &Settings) {
         "\nAsk it:   watchkeep status      (socket {})",
         running.socket.display()
     );
-    println!(
-        "OTLP:     http://{}/v1/traces and /v1/logs: stock OpenTelemetry SDKs find it unconfigured",
-        settings.listen()
-    );
+    let listen = settings.listen();
+    let found = if listen.ends_with(OTLP_PORT) {
+        "stock OpenTelemetry SDKs find it unconfigured".to_owned()
+    } else {
+        format!("set OTEL_EXPORTER_OTLP_ENDPOINT=http://{listen}")
+    };
+    println!("OTLP:     http://{listen}/v1/traces and /v1/logs: {found}");
     if described.backups.is_empty() {
         println!("\nNothing is backed up yet: add [backup.journal], see docs/guide/backups.md");
     }

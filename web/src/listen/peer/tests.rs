@@ -41,7 +41,7 @@ impl events::Stop for Never {
     }
 
     async fn stopped(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
